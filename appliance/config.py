@@ -1,0 +1,279 @@
+"""Read a station's configuration; the only module that reads configuration files or the environment.
+
+A key that is unknown, out of range or of the wrong type is a ConfigError that names its path. Every key states unit,
+range and reason here; `appliance/CONFIG.md` is generated from this file.
+"""
+
+import hashlib
+import os
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct, field
+
+from appliance.schema.errors import ConfigError
+from appliance.schema.frame import PixelFormat
+from appliance.schema.recipe import Recipe
+
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$")]
+Port = Annotated[int, Meta(ge=1, le=65535)]
+_Kind = TypeVar("_Kind")
+
+
+class Station(Struct, frozen=True, forbid_unknown_fields=True):
+    """Say which station this is and where it keeps its files."""
+
+    name: Annotated[Name, Meta(description="Names the station in topics, serials and reports.")]
+    state: Annotated[str, Meta(description="Folder for what must survive power loss: database, images, bundles.")]
+    runtime: Annotated[str, Meta(description="Folder on tmpfs for sockets and frame rings; gone after a reboot.")]
+    site: Annotated[Name, Meta(description="First level of MQTT topics.")] = "site"
+    line: Annotated[Name, Meta(description="Second level of MQTT topics.")] = "line"
+    recipe: Annotated[str, Meta(description="Recipe file, relative to this file.")] = "recipe.toml"
+
+
+class Camera(Struct, frozen=True, forbid_unknown_fields=True):
+    """Set one GenICam camera; the table's name names the view."""
+
+    producer: Annotated[str, Meta(description="GenTL producer (.cti) that sees the camera; comes with the camera.")]
+    serial: Annotated[str, Meta(description="DeviceSerialNumber; cameras are never bound by their order.")]
+    width_px: Annotated[int, Meta(ge=16, le=16384, description="Width of the region read out.")]
+    height_px: Annotated[int, Meta(ge=16, le=16384, description="Height of the region read out.")]
+    offset_x_px: Annotated[int, Meta(ge=0, le=16384, description="Left edge of the region on the sensor.")] = 0
+    offset_y_px: Annotated[int, Meta(ge=0, le=16384, description="Upper edge of the region on the sensor.")] = 0
+    pixel_format: Annotated[
+        PixelFormat, Meta(description="PFNC name; raw formats keep the data path free of copies.")
+    ] = PixelFormat.BAYER_RG8
+    exposure_us: Annotated[
+        float, Meta(ge=1, le=1_000_000, description="ExposureTime, us; motion blur is belt speed times this.")
+    ] = 1000.0
+    gain_db: Annotated[float, Meta(ge=0, le=48, description="Gain, dB; automatic gain would move the scores.")] = 0.0
+    trigger: Annotated[
+        str, Meta(pattern="^(Line1|Software)$", description="TriggerSource; Line1 comes from the microcontroller.")
+    ] = "Line1"
+    mcu_line: Annotated[int, Meta(ge=0, le=1, description="Camera line of the microcontroller that fires it.")] = 0
+    distance_mm: Annotated[float, Meta(ge=0, le=10_000, description="Part sensor to camera along the belt, mm.")] = 0.0
+    slots: Annotated[
+        int, Meta(ge=4, le=64, description="Ring slots; at least frame rate times the longest hold, plus three.")
+    ] = 8
+    lease_ms: Annotated[
+        int, Meta(ge=10, le=60_000, description="Longest time a reader may hold a frame, ms; then it is reclaimed.")
+    ] = 2000
+
+
+class Mcu(Struct, frozen=True, forbid_unknown_fields=True):
+    """Set the microcontroller that owns part sensor, camera lines and gate."""
+
+    link: Annotated[str, Meta(description="Serial device; a udev name bound to the board's serial number.")]
+    counts_per_mm: Annotated[float, Meta(gt=0, le=10_000, description="Encoder counts per mm of belt.")]
+    gate_mm: Annotated[float, Meta(gt=0, le=50_000, description="Part sensor to gate along the belt, mm.")]
+    lead_mm: Annotated[
+        float,
+        Meta(
+            ge=0, le=10_000, description="The decision closes this far before the gate, mm: actuator delay and guard."
+        ),
+    ]
+    belt_mm_s: Annotated[
+        float, Meta(gt=0, le=20_000, description="Fastest belt speed, mm/s; deadlines in time are worked out for it.")
+    ]
+    hold_mm: Annotated[
+        float, Meta(gt=0, le=2000, description="Travel for which the gate stays open round an accepted part, mm.")
+    ] = 40.0
+    min_gap_mm: Annotated[
+        float, Meta(ge=0, le=5000, description="Closest spacing of two part edges, mm; nearer ones are both rejected.")
+    ] = 40.0
+    heartbeat_timeout_ms: Annotated[
+        int,
+        Meta(ge=60, le=400, description="Silence after which the microcontroller takes this computer for lost, ms."),
+    ] = 150
+    guard_ms: Annotated[
+        float,
+        Meta(ge=0, le=1000, description="A verdict is late this much before the window closes, ms: link and jitter."),
+    ] = 15.0
+
+
+class Judge(Struct, frozen=True, forbid_unknown_fields=True):
+    """Set the model's runtime."""
+
+    runtime: Annotated[str, Meta(pattern="^(openvino|onnx)$", description="Runtime the bundle is loaded with.")] = (
+        "openvino"
+    )
+    precision: Annotated[
+        str, Meta(pattern="^(f32|bf16)$", description="Must be the precision the bundle was calibrated in.")
+    ] = "f32"
+    threads: Annotated[int, Meta(ge=1, le=64, description="Inference threads; leave a core for line and acquire.")] = 1
+    pairing_tolerance_ms: Annotated[
+        float,
+        Meta(gt=0, le=50, description="How far exposure and trigger may lie apart, ms; under a quarter of the part spacing."),
+    ] = 5.0
+    margin_ms: Annotated[
+        float, Meta(ge=0, le=500, description="No verdict is given this much before a part's deadline, ms.")
+    ] = 2.0
+
+
+class Plc(Struct, frozen=True, forbid_unknown_fields=True):
+    """Set the Modbus TCP server that the PLC reads."""
+
+    host: Annotated[
+        str, Meta(description="Address to listen on; the machine network only, Modbus has no security.")
+    ] = "127.0.0.1"
+    port: Annotated[Port, Meta(description="TCP port; 502 needs a privilege.")] = 502
+    ack_timeout_ms: Annotated[
+        int, Meta(ge=20, le=60_000, description="A result not acknowledged in this time raises Error, ms.")
+    ] = 2000
+    stale_ms: Annotated[
+        int, Meta(ge=100, le=10_000, description="Heartbeat silence of the PLC after which outputs go safe, ms.")
+    ] = 500
+    required: Annotated[bool, Meta(description="False: the line runs without a PLC, as on a test bench.")] = True
+
+
+class Mqtt(Struct, frozen=True, forbid_unknown_fields=True):
+    """Set the broker that results are published to."""
+
+    host: Annotated[str, Meta(description="Broker; empty means none.")] = ""
+    port: Annotated[Port, Meta(description="TCP port of the broker.")] = 1883
+    keepalive_s: Annotated[int, Meta(ge=2, le=600, description="MQTT keep-alive, s.")] = 10
+    expiry_s: Annotated[int, Meta(ge=60, le=31_536_000, description="Message expiry of results, s.")] = 604_800
+
+
+class Record(Struct, frozen=True, forbid_unknown_fields=True):
+    """Set what is kept."""
+
+    accept_share: Annotated[
+        float, Meta(ge=0, le=1, description="Share of accepted parts whose image is kept; the others always are.")
+    ] = 1.0
+    min_free_mb: Annotated[
+        int, Meta(ge=16, le=1_000_000, description="Free disk below which no image is kept, MB; rows go on.")
+    ] = 512
+
+
+class Config(Struct, frozen=True, forbid_unknown_fields=True):
+    """Hold one station's whole configuration."""
+
+    station: Station
+    mcu: Mcu
+    camera: dict[Name, Camera] = field(default_factory=dict)
+    judge: Judge = Judge()
+    plc: Plc = Plc()
+    mqtt: Mqtt = Mqtt()
+    record: Record = Record()
+
+
+class Loaded(Struct, frozen=True):
+    """Give a configuration with where it came from."""
+
+    config: Config
+    recipe: Recipe
+    path: Path
+    digest: str
+    """SHA-256 (hex) of the effective configuration and recipe, defaults included."""
+
+    @property
+    def state(self) -> Path:
+        """Folder that survives power loss."""
+        return Path(self.config.station.state)
+
+    @property
+    def runtime(self) -> Path:
+        """Folder of sockets and rings."""
+        return Path(self.config.station.runtime)
+
+
+def load(path: Path) -> Loaded:
+    """Read a station file and its recipe; ConfigError names file, key, value, limit and remedy."""
+    config = _read(path, Config)
+    if not config.camera:
+        raise ConfigError(f"{path}: camera: no camera is configured, at least 1 is needed; add a table [camera.NAME]")
+    recipe_path = path.parent / config.station.recipe
+    recipe = _read(recipe_path, Recipe)
+    for view in recipe.views:
+        if view not in config.camera:
+            known = ", ".join(sorted(config.camera))
+            raise ConfigError(f"{recipe_path}: views: {view!r} is no camera of {path.name}; cameras are {known}")
+    if not recipe.views:
+        raise ConfigError(f"{recipe_path}: views: empty, at least 1 view is needed; name a camera of {path.name}")
+    _check_geometry(path, config)
+    return Loaded(config, recipe, path, _digest(config, recipe))
+
+
+def environment(name: str) -> str | None:
+    """Give a variable of the process environment: systemd's sockets, terminal colours; never an audited value."""
+    return os.environ.get(name)
+
+
+def _read(path: Path, kind: type[_Kind]) -> _Kind:
+    try:
+        tree = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}; give the station's file with --config") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: is not TOML: {error}; correct the line") from error
+    for name, table in tree.get("camera", {}).items() if kind is Config else ():
+        _convert(path, table, Camera, f"camera.{name}.")
+    return _convert(path, tree, kind, "")
+
+
+def _convert(path: Path, tree: object, kind: type[_Kind], prefix: str) -> _Kind:
+    try:
+        return msgspec.convert(tree, kind)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{path}: {_plain(str(error), tree, prefix)}") from error
+
+
+def _plain(message: str, tree: object, prefix: str) -> str:
+    """Turn msgspec's words into key, fault, value and remedy."""
+    text, _, where = message.partition(" - at `$")
+    key = where.rstrip("`").removeprefix(".")
+    inside = prefix + (f"{key}." if key else "")
+    unknown = re.match(r"Object contains unknown field `(.*)`", text)
+    if unknown:
+        return f"{inside}{unknown[1]}: unknown key; remove it or correct its spelling (appliance/CONFIG.md lists all)"
+    missing = re.match(r"Object missing required field `(.*)`", text)
+    if missing:
+        return f"{inside}{missing[1]}: missing, has no default; add it (appliance/CONFIG.md lists all)"
+    return f"{inside[:-1]}: {text[:1].lower()}{text[1:]}, is {_value(key, tree)!r}; correct it (appliance/CONFIG.md gives unit and range)"
+
+
+def _value(key: str, tree: object) -> object:
+    for part in filter(None, key.split(".")):
+        if not isinstance(tree, dict) or part not in tree:
+            return None
+        tree = tree[part]
+    return tree
+
+
+def _check_geometry(path: Path, config: Config) -> None:
+    mcu = config.mcu
+    if mcu.lead_mm >= mcu.gate_mm:
+        raise ConfigError(
+            f"{path}: mcu.lead_mm: {mcu.lead_mm} mm leaves no time to decide, limit is under gate_mm = {mcu.gate_mm} mm; "
+            "lower it or move the gate"
+        )
+    if not mcu.hold_mm <= mcu.min_gap_mm <= mcu.gate_mm - mcu.lead_mm:
+        raise ConfigError(
+            f"{path}: mcu.min_gap_mm: {mcu.min_gap_mm} mm, limits are hold_mm = {mcu.hold_mm} mm and gate_mm - lead_mm = "
+            f"{mcu.gate_mm - mcu.lead_mm} mm; a gate open for one part must be shut before the next"
+        )
+    if mcu.hold_mm > 2 * mcu.lead_mm:
+        raise ConfigError(
+            f"{path}: mcu.hold_mm: {mcu.hold_mm} mm, limit is 2 x lead_mm = {2 * mcu.lead_mm} mm; the gate would have to open "
+            "before the decision closes; shorten the hold or lengthen the lead"
+        )
+    spacing_ms = mcu.min_gap_mm / mcu.belt_mm_s * 1000
+    if 4 * config.judge.pairing_tolerance_ms >= spacing_ms:
+        raise ConfigError(
+            f"{path}: judge.pairing_tolerance_ms: {config.judge.pairing_tolerance_ms} ms, limit is under a quarter of "
+            f"{spacing_ms:.3g} ms between parts at full belt speed; lower it, slow the belt or widen mcu.min_gap_mm"
+        )
+    for name, camera in config.camera.items():
+        if camera.distance_mm >= mcu.gate_mm - mcu.lead_mm:
+            raise ConfigError(
+                f"{path}: camera.{name}.distance_mm: {camera.distance_mm} mm lies behind the decision point, limit is "
+                f"under gate_mm - lead_mm = {mcu.gate_mm - mcu.lead_mm} mm; move the camera or the gate"
+            )
+
+
+def _digest(config: Config, recipe: Recipe) -> str:
+    return hashlib.sha256(msgspec.json.encode([config, recipe], order="deterministic")).hexdigest()

@@ -1,0 +1,48 @@
+"""Say how a service is doing, in words a technician can act on."""
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+from appliance.schema.clocks import HostNs
+
+
+class Condition(StrEnum):
+    """Order how a component is doing, worst last."""
+
+    OK = "ok"
+    STARTING = "starting"
+    DEGRADED = "degraded"
+    FAILED = "failed"
+
+
+class Component(Struct, frozen=True):
+    """State one component's condition with its cause and remedy."""
+
+    name: str
+    condition: Condition
+    cause: str = ""
+    remedy: str = ""
+
+
+class Health(Struct, frozen=True, tag=True):
+    """State a service's health. Topic `status.<unit>`, written by that unit, at every change and once a second."""
+
+    unit: str
+    condition: Condition
+    components: tuple[Component, ...]
+    progress: int
+    """Grows with real work or a real idle check; the watchdog is fed only when it grew."""
+    at: HostNs
+    pid: int = 0
+
+
+class Alarm(Struct, frozen=True, tag=True):
+    """State that someone must act. Topic `alarm.<unit>`."""
+
+    unit: str
+    kind: str
+    """Stable name, for example `pairing_mismatch`."""
+    text: str
+    part: str = ""
+    at: HostNs = HostNs(0)

@@ -1,0 +1,75 @@
+"""Name the judge's two facts about a part: what it saw, and what it decided."""
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+from appliance.schema.clocks import HostNs
+from appliance.schema.finding import ViewResult
+from appliance.schema.part import PartId
+
+
+class Disposition(StrEnum):
+    """Decide a part's way. Only ACCEPT opens the gate."""
+
+    ACCEPT = "accept"
+    REJECT = "reject"
+    REVIEW = "review"
+    UNKNOWN = "unknown"
+    NO_VERDICT = "no_verdict"
+
+
+class Reason(StrEnum):
+    """Say why a verdict is what it is, most important first in `Verdict.reasons`."""
+
+    WITHIN_LIMITS = "within_limits"
+    ABOVE_REJECT_LIMIT = "above_reject_limit"
+    BETWEEN_LIMITS = "between_limits"
+    UNCALIBRATED = "uncalibrated"
+    VIEW_MISSING = "view_missing"
+    FRAME_INCOMPLETE = "frame_incomplete"
+    FRAME_OVERWRITTEN = "frame_overwritten"
+    PAIRING_MISMATCH = "pairing_mismatch"
+    PAIRING_UNPROVEN = "pairing_unproven"
+    TOO_LATE = "too_late"
+    MODEL_FAULT = "model_fault"
+    NO_BUNDLE = "no_bundle"
+
+
+class StageTimes(Struct, frozen=True):
+    """Say where the time went, ms of host time; the sum of the stages need not be the whole."""
+
+    transfer_ms: float = 0.0
+    """Exposure start to frame in hand of `acquire`, the exposure itself included."""
+    queue_ms: float = 0.0
+    """Frame in hand of `acquire` to the judge starting on it."""
+    preprocess_ms: float = 0.0
+    inference_ms: float = 0.0
+    decide_ms: float = 0.0
+
+
+class InspectionResult(Struct, frozen=True, tag=True):
+    """State what the model saw in the frames of a part. Topic `result`, written by `judge`."""
+
+    part: PartId
+    views: tuple[ViewResult, ...]
+    bundle: str
+    """`sha256:...` of the bundle's manifest; empty when none was loaded."""
+    runtime: str
+    precision: str
+    stages: StageTimes
+    copies: int
+    """Copies of pixels over all views, from camera to input of preprocessing."""
+    finished: HostNs
+
+
+class Verdict(Struct, frozen=True, tag=True):
+    """State what was decided. Topic `verdict`, written by `judge`; one per part at most."""
+
+    part: PartId
+    disposition: Disposition
+    reasons: tuple[Reason, ...]
+    decided: HostNs
+    decide_by: HostNs
+    sequence: int
+    """1, 2, 3 ... within a run of `judge`; names this verdict to the microcontroller."""
