@@ -1,0 +1,1 @@
+"""Carry facts (topics), wishes (control) and pixels (rings) across process borders."""
