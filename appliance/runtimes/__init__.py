@@ -1,0 +1,1 @@
+"""Run compiled models behind one port; only the chosen runtime is imported."""

@@ -1,0 +1,1 @@
+"""Keep facts and images: one writing process, any number of readers."""

@@ -1,0 +1,1 @@
+"""Turn raw tensors into findings, one file per task."""

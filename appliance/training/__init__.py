@@ -1,0 +1,1 @@
+"""Fit models from images; batch work, no part of the running line."""

@@ -1,0 +1,186 @@
+"""Write EfficientNet-Lite0 as ONNX nodes: uint8 image in, feature maps at strides 4, 8 and 16 out.
+
+Architecture: Tan and Le, "EfficientNet" (2019), table 1, in its Lite variant (no squeeze-and-excitation, ReLU6, fixed
+stem). Batch norms are folded into the convolutions and the normalisation is part of the graph, so that every runtime
+gets the same bytes. Padding follows TensorFlow's SAME rule, which for stride 2 pads bottom and right first.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import onnx
+from msgspec import Struct
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+# Opset 17 and IR 8 are read by OpenVINO 2026.4, ONNX Runtime 1.31 and TensorRT 10.3 alike.
+OPSET = 17
+IR_VERSION = 8
+BATCH_NORM_EPSILON = 1e-3
+PIXEL_MEAN = 127.0
+PIXEL_SCALE = 128.0
+
+
+class Stage(Struct, frozen=True):
+    """Describe a run of equal inverted-residual blocks."""
+
+    blocks: int
+    kernel: int
+    stride: int
+    channels: int
+
+
+STAGES = (
+    Stage(1, 3, 1, 16),
+    Stage(2, 3, 2, 24),
+    Stage(2, 5, 2, 40),
+    Stage(3, 3, 2, 80),
+    Stage(3, 5, 1, 112),
+    Stage(4, 5, 2, 192),
+    Stage(1, 3, 1, 320),
+)
+# Tap name: (index of the stage whose result it is, channels). The stages after s16 are left out of the graph.
+TAPS = {"s4": (1, 24), "s8": (2, 40), "s16": (4, 112)}
+
+
+@dataclass
+class Graph:
+    """Collect nodes and constants of a graph under construction."""
+
+    nodes: list[onnx.NodeProto] = field(default_factory=list)
+    constants: list[onnx.TensorProto] = field(default_factory=list)
+
+    def add(self, operator: str, inputs: list[str], output: str, **attributes: object) -> str:
+        """Append a node with one result and give the result's name."""
+        self.nodes.append(helper.make_node(operator, inputs, [output], name=output, **attributes))
+        return output
+
+    def constant(self, name: str, value: NDArray[np.generic]) -> str:
+        """Append a constant and give its name."""
+        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
+        return name
+
+    def model(self, size: tuple[int, int], outputs: Mapping[str, tuple[int, ...]]) -> bytes:
+        """Give the checked model file: `image` (1, rows, cols, 3) uint8 in, float32 outputs by name and shape."""
+        image = helper.make_tensor_value_info("image", TensorProto.UINT8, [1, *size, 3])
+        results = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in outputs.items()]
+        graph = helper.make_graph(self.nodes, "firstshift", [image], results, self.constants)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="firstshift")
+        model.ir_version = IR_VERSION
+        onnx.checker.check_model(model, full_check=True)
+        return bytes(model.SerializeToString(deterministic=True))
+
+
+def efficientnet_lite0(
+    state: Mapping[str, NDArray[np.generic]], size: tuple[int, int], taps: tuple[str, ...] = ("s8", "s16")
+) -> bytes:
+    """Give a model file with the backbone alone; outputs are the taps, (1, channels, rows / s, cols / s) float32.
+
+    size: (rows, cols) of the input image, multiples of 16. Raises ValueError on another size or tap.
+    """
+    graph = Graph()
+    names = add_backbone(graph, state, size, taps)
+    outputs = {}
+    for tap in taps:
+        graph.add("Identity", [names[tap]], tap)
+        stride = int(tap[1:])
+        outputs[tap] = (1, TAPS[tap][1], size[0] // stride, size[1] // stride)
+    return graph.model(size, outputs)
+
+
+def add_backbone(
+    graph: Graph, state: Mapping[str, NDArray[np.generic]], size: tuple[int, int], taps: tuple[str, ...]
+) -> dict[str, str]:
+    """Append the backbone up to the deepest tap and give each tap's tensor name.
+
+    Raises ValueError on a size or tap that it does not have.
+    """
+    if size[0] % 16 or size[1] % 16 or min(size) < 32:
+        raise ValueError(f"backbone input {size} (rows, cols): both must be multiples of 16 and at least 32")
+    if not taps or not set(taps) <= set(TAPS):
+        raise ValueError(f"backbone taps {taps}: choose from {', '.join(TAPS)}")
+    builder = _Lite(graph, state, size)
+    current = builder.stem()
+    wanted = {TAPS[tap][0]: tap for tap in taps}
+    found: dict[str, str] = {}
+    block, channels = 0, 32
+    for index, stage in enumerate(STAGES[: max(wanted) + 1]):
+        for repeat in range(stage.blocks):
+            stride = stage.stride if repeat == 0 else 1
+            current = builder.block(block, current, stage, stride, channels)
+            block, channels = block + 1, stage.channels
+        if index in wanted:
+            found[wanted[index]] = current
+    return found
+
+
+class _Lite:
+    """Append layers of the network, keeping track of the map size for SAME padding."""
+
+    def __init__(self, graph: Graph, state: Mapping[str, NDArray[np.generic]], size: tuple[int, int]) -> None:
+        self.graph, self.state, self.size = graph, state, size
+        graph.constant("relu6_low", np.array(0, np.float32))
+        graph.constant("relu6_high", np.array(6, np.float32))
+
+    def stem(self) -> str:
+        graph = self.graph
+        floats = graph.add("Cast", ["image"], "image_float", to=TensorProto.FLOAT)
+        planes = graph.add("Transpose", [floats], "image_planes", perm=[0, 3, 1, 2])
+        mean = graph.constant("pixel_mean", np.full((1, 1, 1, 1), PIXEL_MEAN, np.float32))
+        scale = graph.constant("pixel_scale", np.full((1, 1, 1, 1), 1 / PIXEL_SCALE, np.float32))
+        centred = graph.add("Sub", [planes, mean], "image_centred")
+        # Kept apart from the weights: the zero padding of the stem must mean grey 127, not black.
+        scaled = graph.add("Mul", [centred, scale], "image_scaled")
+        return self._relu6(self._convolve(scaled, "_conv_stem", "_bn0", 2, depthwise=False))
+
+    def block(self, index: int, source: str, stage: Stage, stride: int, channels: int) -> str:
+        """Append one inverted residual: expand 1x1, depthwise, project 1x1, and the shortcut where shapes allow."""
+        prefix = f"_blocks.{index}."
+        current = source
+        if f"{prefix}_expand_conv.weight" in self.state:
+            expanded = self._convolve(current, f"{prefix}_expand_conv", f"{prefix}_bn0", 1, depthwise=False)
+            current = self._relu6(expanded)
+        spread = self._convolve(current, f"{prefix}_depthwise_conv", f"{prefix}_bn1", stride, depthwise=True)
+        projected = self._convolve(self._relu6(spread), f"{prefix}_project_conv", f"{prefix}_bn2", 1, depthwise=False)
+        if stride == 1 and channels == stage.channels:
+            return self.graph.add("Add", [projected, source], f"{prefix}sum")
+        return projected
+
+    def _relu6(self, source: str) -> str:
+        return self.graph.add("Clip", [source, "relu6_low", "relu6_high"], f"{source}.relu6")
+
+    def _convolve(self, source: str, conv: str, norm: str, stride: int, *, depthwise: bool) -> str:
+        weight, bias = _folded(self.state, conv, norm)
+        kernel = weight.shape[2]
+        pads = [_same_padding(length, kernel, stride) for length in self.size]
+        self.size = (-(-self.size[0] // stride), -(-self.size[1] // stride))
+        inputs = [
+            source,
+            self.graph.constant(f"{conv}.weight", weight),
+            self.graph.constant(f"{conv}.bias", bias),
+        ]
+        return self.graph.add(
+            "Conv",
+            inputs,
+            conv,
+            kernel_shape=[kernel, kernel],
+            strides=[stride, stride],
+            pads=[pads[0][0], pads[1][0], pads[0][1], pads[1][1]],
+            group=weight.shape[0] if depthwise else 1,
+        )
+
+
+def _folded(
+    state: Mapping[str, NDArray[np.generic]], conv: str, norm: str
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Give weight and bias of a convolution with the batch norm behind it folded in (computed in float64)."""
+    gain = state[f"{norm}.weight"] / np.sqrt(state[f"{norm}.running_var"].astype(np.float64) + BATCH_NORM_EPSILON)
+    bias = state[f"{norm}.bias"] - state[f"{norm}.running_mean"].astype(np.float64) * gain
+    weight = state[f"{conv}.weight"] * gain[:, None, None, None]
+    return weight.astype(np.float32), bias.astype(np.float32)
+
+
+def _same_padding(length: int, kernel: int, stride: int) -> tuple[int, int]:
+    total = max((-(-length // stride) - 1) * stride + kernel - length, 0)
+    return total // 2, total - total // 2

@@ -1,0 +1,1 @@
+"""Give the numeric kernels of the hot path: a numpy specification and fused versions beside it."""
