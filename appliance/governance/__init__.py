@@ -1,0 +1,1 @@
+"""Prove who did what: pure rules of signature, promotion and audit."""

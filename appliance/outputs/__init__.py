@@ -1,0 +1,1 @@
+"""Tell the plant: PLC handshake and broker."""

@@ -1,0 +1,176 @@
+"""Turn fact messages into table rows; nothing here touches a database."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from appliance.schema.actuation import Actuation, PlcAcknowledged
+from appliance.schema.clocks import HostNs, UtcNs
+from appliance.schema.health import Alarm
+from appliance.schema.label import Label
+from appliance.schema.part import PartEntered, PartExposed, PartId
+from appliance.schema.verdict import InspectionResult, Verdict
+
+Fact = PartEntered | PartExposed | InspectionResult | Verdict | Actuation | PlcAcknowledged | Label | Alarm
+
+KEYS: Mapping[str, tuple[str, ...]] = {
+    "entered": ("part",),
+    "exposures": ("part", "camera", "trigger_index"),
+    "results": ("part",),
+    "verdicts": ("part",),
+    "actuations": ("part",),
+    "plc_acknowledgements": ("part",),
+    "labels": ("label_id",),
+    "alarms": ("source_topic", "source_epoch", "source_sequence"),
+}
+"""What names one fact in its table."""
+
+
+class Row(Struct, frozen=True):
+    """Give a fact as a row."""
+
+    table: str
+    part: PartId | None
+    """Part the fact is about; the store puts its row id into column `part`."""
+    at: HostNs | None
+    """Instant of the fact; None when the row brings its own UTC."""
+    columns: dict[str, Any]
+
+
+def row_of(fact: Fact) -> Row:
+    """Give the row that holds a fact."""
+    match fact:
+        case PartEntered():
+            return Row("entered", fact.part, fact.at, _entered(fact))
+        case PartExposed():
+            return Row("exposures", fact.part, fact.at, _exposed(fact))
+        case InspectionResult():
+            return Row("results", fact.part, fact.finished, _result(fact))
+        case Verdict():
+            return Row("verdicts", fact.part, fact.decided, _verdict(fact))
+        case Actuation():
+            return Row("actuations", fact.part, fact.at, _actuation(fact))
+        case PlcAcknowledged():
+            return Row("plc_acknowledgements", fact.part, fact.acknowledged, _acknowledged(fact))
+        case Label():
+            return Row("labels", fact.part, None, _label(fact))
+        case Alarm():
+            return Row("alarms", None, fact.at or None, _alarm(fact))
+
+
+def utc_of(at: HostNs, host_now: HostNs, utc_now: UtcNs) -> UtcNs:
+    """Carry an instant of this boot to UTC."""
+    return UtcNs(utc_now - (host_now - at))
+
+
+def same(held: Fact, other: Fact) -> bool:
+    """Say whether two facts state the same.
+
+    A fact read again from the microcontroller's memory has its host times worked out anew, so there its own stamps
+    count: tick, counts and lane.
+    """
+    if isinstance(held, Actuation) and isinstance(other, Actuation) and (held.replayed or other.replayed):
+        return (held.lane, held.at_tick, held.at_counts) == (other.lane, other.at_tick, other.at_counts)
+    if isinstance(held, PartEntered) and isinstance(other, PartEntered) and (held.replayed or other.replayed):
+        return (held.at_tick, held.at_counts) == (other.at_tick, other.at_counts)
+    return held == other
+
+
+def _entered(fact: PartEntered) -> dict[str, Any]:
+    return {
+        "at_ns": fact.at,
+        "at_uncertainty_ns": fact.at_uncertainty_ns,
+        "at_tick": fact.at_tick,
+        "at_counts": fact.at_counts,
+        "decide_by_ns": fact.decide_by,
+        "cameras": _json(fact.cameras),
+        "replayed": int(fact.replayed),
+        "body": _body(fact),
+    }
+
+
+def _exposed(fact: PartExposed) -> dict[str, Any]:
+    return {
+        "camera": fact.camera,
+        "trigger_index": fact.trigger_index,
+        "at_ns": fact.at,
+        "at_uncertainty_ns": fact.at_uncertainty_ns,
+        "at_tick": fact.at_tick,
+        "at_counts": fact.at_counts,
+        "body": _body(fact),
+    }
+
+
+def _result(fact: InspectionResult) -> dict[str, Any]:
+    return {
+        "finished_ns": fact.finished,
+        "bundle": fact.bundle,
+        "runtime": fact.runtime,
+        "precision": fact.precision,
+        **msgspec.structs.asdict(fact.stages),
+        "copies": fact.copies,
+        "score": max((view.score for view in fact.views), default=None),
+        "views": _json(fact.views),
+        "body": _body(fact),
+    }
+
+
+def _verdict(fact: Verdict) -> dict[str, Any]:
+    return {
+        "disposition": fact.disposition.value,
+        "reasons": _json(fact.reasons),
+        "decided_ns": fact.decided,
+        "decide_by_ns": fact.decide_by,
+        "sequence": fact.sequence,
+        "body": _body(fact),
+    }
+
+
+def _actuation(fact: Actuation) -> dict[str, Any]:
+    return {
+        "lane": fact.lane.value,
+        "cause": fact.cause.value,
+        "disposition": fact.disposition.value,
+        "verdict_sequence": fact.verdict_sequence,
+        "at_ns": fact.at,
+        "at_tick": fact.at_tick,
+        "at_counts": fact.at_counts,
+        "replayed": int(fact.replayed),
+        "body": _body(fact),
+    }
+
+
+def _acknowledged(fact: PlcAcknowledged) -> dict[str, Any]:
+    return {
+        "result_sequence": fact.result_sequence,
+        "posted_ns": fact.posted,
+        "acknowledged_ns": fact.acknowledged,
+        "body": _body(fact),
+    }
+
+
+def _label(fact: Label) -> dict[str, Any]:
+    return {
+        "label_id": fact.label_id,
+        "utc_ns": fact.at,
+        "level": int(fact.level),
+        "person": fact.person,
+        "kind": fact.kind,
+        "seconds": fact.seconds,
+        "prediction_shown": int(fact.prediction_shown),
+        "body": _body(fact),
+    }
+
+
+def _alarm(fact: Alarm) -> dict[str, Any]:
+    return {"unit": fact.unit, "kind": fact.kind, "text": fact.text, "part": fact.part, "body": _body(fact)}
+
+
+def _body(fact: Struct) -> bytes:
+    return msgspec.msgpack.encode(fact)
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
