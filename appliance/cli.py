@@ -1,0 +1,203 @@
+"""Read the command line and start what it names; heavy libraries are imported by the command that needs them."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from appliance import __version__
+from appliance.schema.errors import ApplianceError
+
+FINDING = 1
+BAD_INPUT = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; gives 0 for success, 1 for a finding, 2 for wrong usage or bad input with one line on stderr."""
+    options = _parser().parse_args(arguments)
+    run: Callable[[argparse.Namespace], int] = options.run
+    try:
+        return run(options)
+    except ApplianceError as error:
+        print(f"firstshift: {error}", file=sys.stderr)  # noqa: T201  a command's answer to a person
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="firstshift", description="Inspection appliance for factory lines.")
+    parser.add_argument("--version", action="version", version=f"firstshift {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    _demo_arguments(_command(commands, "demo", _demo, "run a whole simulated station and sum it up"))
+    run = _command(commands, "run", _run, "run one service, as systemd starts it")
+    run.add_argument("service", help="acquire@CAMERA, judge, line, record or publish")
+    run.add_argument("--config", type=Path, required=True, help="station file")
+    check = _command(commands, "check", _check, "say how every component is, why, and what to do")
+    _station_arguments(check)
+    check.add_argument("--json", help="also write JSON to this file, - for standard output alone")
+    _camera_arguments(commands)
+    _plc_arguments(commands)
+    _bundle_arguments(commands)
+    _audit_arguments(commands)
+    bench = _command(commands, "bench", _bench, "measure; results go to bench/results/")
+    bench.add_argument("name", help="a file of bench/ without .py, or all")
+    return parser
+
+
+def _command(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",  # noqa: SLF001  argparse has no public name for it
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    what: str,
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=what, description=what[:1].upper() + what[1:] + ".")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _station_arguments(parser: argparse.ArgumentParser) -> None:
+    station = parser.add_mutually_exclusive_group()
+    station.add_argument("--config", type=Path, default=Path("/etc/firstshift/station.toml"), help="station file")
+    station.add_argument("--state", type=Path, help="folder that a demo left behind")
+
+
+def _demo_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--parts", type=int, help="parts to inspect, default 200")
+    parser.add_argument("--rate", type=float, help="parts per second, default 10")
+    parser.add_argument("--images", type=Path, help="play photographs from a folder in the MVTec layout")
+    parser.add_argument("--scenario", type=Path, help="text scenario: what goes wrong, and what must follow")
+    parser.add_argument("--seed", type=int, help="names the parts and their order, default 1")
+    parser.add_argument("--hmi", action=argparse.BooleanOptionalAction, default=True, help="live view on the terminal")
+    parser.add_argument("--state", type=Path, help="keep the station's files in this folder")
+    parser.add_argument("--json", help="write the summary to this file, - for standard output")
+    parser.add_argument("--width", type=int, help="columns of the camera's image, px")
+    parser.add_argument("--height", type=int, help="rows of the camera's image, px")
+
+
+def _camera_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:  # noqa: SLF001
+    camera = commands.add_parser("camera", help="list the cameras that the configured producers see")
+    actions = camera.add_subparsers(metavar="ACTION", required=True)
+    _station_arguments(_command(actions, "list", _camera_list, "list the cameras that the configured producers see"))
+
+
+def _plc_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:  # noqa: SLF001
+    plc = commands.add_parser("plc", help="play a PLC against an appliance")
+    actions = plc.add_subparsers(metavar="ACTION", required=True)
+    conformance = _command(actions, "conformance", _plc_conformance, "play a PLC against an appliance and report")
+    conformance.add_argument("--host", required=True, help="address of the appliance")
+    conformance.add_argument("--port", type=int, default=502, help="TCP port, default 502")
+
+
+def _bundle_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:  # noqa: SLF001
+    bundle = commands.add_parser("bundle", help="look at a model bundle")
+    actions = bundle.add_subparsers(metavar="ACTION", required=True)
+    for name, run, what in (
+        ("show", _bundle_show, "show what a bundle is and what its limits promise"),
+        ("verify", _bundle_verify, "check every byte and the golden outputs of a bundle"),
+    ):
+        _command(actions, name, run, what).add_argument("bundle", type=Path, help="folder of the bundle")
+
+
+def _audit_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:  # noqa: SLF001
+    audit = commands.add_parser("audit", help="check the audit chain")
+    actions = audit.add_subparsers(metavar="ACTION", required=True)
+    _station_arguments(_command(actions, "verify", _audit_verify, "check that no audit entry was changed or removed"))
+
+
+def _config_path(options: argparse.Namespace) -> Path:
+    path: Path = options.state / "station.toml" if options.state else options.config
+    return path
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from appliance.sim.demo import DemoOptions, run_demo
+
+    return run_demo(
+        DemoOptions(
+            parts=options.parts,
+            rate_hz=options.rate,
+            images=options.images,
+            scenario=options.scenario,
+            seed=options.seed,
+            live=options.hmi and sys.stderr.isatty(),
+            state=options.state,
+            json=options.json,
+            width_px=options.width,
+            height_px=options.height,
+        )
+    )
+
+
+def _run(options: argparse.Namespace) -> int:
+    from appliance import config
+    from appliance.services._wiring import run_service
+
+    return run_service(options.service, config.load(options.config))
+
+
+def _check(options: argparse.Namespace) -> int:
+    from appliance.check import main as check
+
+    return check(_config_path(options), options.json)
+
+
+def _camera_list(options: argparse.Namespace) -> int:
+    from appliance import config
+    from appliance.cameras.listing import render
+
+    print(render(config.load(_config_path(options))))  # noqa: T201
+    return 0
+
+
+def _plc_conformance(options: argparse.Namespace) -> int:
+    from appliance.sim.plc_conformance import conformance, render
+
+    checks = conformance(options.host, options.port)
+    print(render(checks))  # noqa: T201
+    return 0 if all(check.passed for check in checks) else FINDING
+
+
+def _bundle_show(options: argparse.Namespace) -> int:
+    import msgspec
+
+    from appliance.storage import bundle
+
+    found = bundle.read(options.bundle)
+    print(found.id, msgspec.json.format(msgspec.json.encode(found.manifest)).decode(), sep="\n")  # noqa: T201
+    return 0
+
+
+def _bundle_verify(options: argparse.Namespace) -> int:
+    from appliance.services._inspector import verify_bundle
+
+    print(verify_bundle(options.bundle))  # noqa: T201
+    return 0
+
+
+def _audit_verify(options: argparse.Namespace) -> int:
+    from appliance import config
+    from appliance.storage.queries import verify_audit
+
+    broken, text = verify_audit(config.load(_config_path(options)).state)
+    print(text)  # noqa: T201
+    return FINDING if broken else 0
+
+
+def _bench(options: argparse.Namespace) -> int:
+    import runpy
+
+    from appliance.schema.errors import ConfigError
+
+    folder = Path(__file__).resolve().parents[1] / "bench"
+    known = sorted(path.stem for path in folder.glob("*.py") if path.stem != "fingerprint")
+    if options.name != "all" and options.name not in known:
+        raise ConfigError(f"bench {options.name!r}: unknown; choose one of {', '.join(known)} or all")
+    sys.path.insert(0, str(folder))
+    for name in known if options.name == "all" else [options.name]:
+        runpy.run_path(str(folder / f"{name}.py"), run_name="__main__")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,35 @@
+"""Word the health of the line's two wires for the technician who reads it at night."""
+
+from collections.abc import Sequence
+
+from appliance.schema.clocks import MS
+from appliance.schema.health import Component, Condition
+from firmware_bridge.messages import Fault, State
+
+LINK_SILENCE = 500 * MS
+"""Statistics come every 100 ms; five in a row missing mean a broken link."""
+
+CABLE = "check cable, power and mcu.link"
+
+
+def mcu_health(boot: int | None, state: State, fault: Fault, silent_ns: int, waiting: Sequence[str]) -> Component:
+    """Word the microcontroller's health; `waiting` names the units that keep it from being armed."""
+    if boot is None:
+        return Component("mcu", Condition.STARTING, "no answer yet; all parts reject", CABLE)
+    if silent_ns > LINK_SILENCE:
+        return Component("mcu", Condition.FAILED, "link is silent; all parts reject", CABLE)
+    if state is State.FAULT:
+        cause = f"fault {fault.name.lower()} is latched; all parts reject"
+        return Component("mcu", Condition.FAILED, cause, "clear the belt, then reset the fault")
+    if state is not State.ARMED:
+        cause = f"not armed, waiting for {', '.join(waiting) or 'its configuration'}; all parts reject"
+        return Component("mcu", Condition.DEGRADED, cause, "see these units in `firstshift check`")
+    return Component("mcu", Condition.OK, f"armed, boot {boot:08x}")
+
+
+def plc_health(problem: tuple[str, str], *, required: bool) -> Component:
+    """Word the PLC's health from the handshake's (cause, remedy)."""
+    cause, remedy = problem
+    if not cause:
+        return Component("plc", Condition.OK)
+    return Component("plc", Condition.DEGRADED, cause + ("; all parts reject" if required else ""), remedy)

@@ -1,0 +1,119 @@
+"""Join each service's node with its devices, from one configuration."""
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from appliance.config import Loaded
+from appliance.ports.device import Device
+from appliance.ports.node import Node
+from appliance.schema.clocks import MS
+from appliance.schema.errors import ConfigError
+from appliance.services import SERVICES
+from appliance.services._loop import Loop, SystemClock
+
+
+def units(loaded: Loaded) -> tuple[str, ...]:
+    """Name every unit of a station: one `acquire@<camera>` per camera, and the other services."""
+    cameras = tuple(f"acquire@{name}" for name in loaded.config.camera)
+    return cameras + tuple(service for service in SERVICES if service != "acquire")
+
+
+def bundle_folder(loaded: Loaded) -> Path:
+    """Name the folder of the recipe's bundle."""
+    return loaded.state / "bundles" / loaded.recipe.bundle
+
+
+def wire(service: str, loaded: Loaded) -> tuple[Node, Mapping[str, Device]]:
+    """Build a unit's node and devices; only its own libraries are imported. ConfigError for an unknown unit."""
+    name, _, camera = service.partition("@")
+    match name:
+        case "acquire":
+            return _acquire(loaded, camera)
+        case "judge":
+            return _judge(loaded)
+        case "line":
+            return _line(loaded)
+        case "record":
+            from appliance.bus.ring import RingReader
+            from appliance.services import record
+
+            return record.build(loaded, RingReader(loaded.runtime, name="record"), SystemClock())
+        case "publish":
+            from appliance.services import publish
+
+            return publish.build(loaded, SystemClock())
+    raise ConfigError(f"service {service!r}: unknown; services of this station are {', '.join(units(loaded))}")
+
+
+def _acquire(loaded: Loaded, camera: str) -> tuple[Node, Mapping[str, Device]]:
+    if camera not in loaded.config.camera:
+        known = ", ".join(f"acquire@{name}" for name in loaded.config.camera)
+        raise ConfigError(f"service 'acquire@{camera}': no such camera in {loaded.path}; there are {known}")
+    from appliance.services import acquire
+
+    return acquire.build(loaded, camera)
+
+
+def _judge(loaded: Loaded) -> tuple[Node, Mapping[str, Device]]:
+    from appliance.bus.ring import RingReader
+    from appliance.services._inspector import load_inspector
+    from appliance.services.judge import JudgeNode
+
+    settings = loaded.config.judge
+    inspector = load_inspector(bundle_folder(loaded), settings.runtime, settings.precision, settings.threads)
+    for view in loaded.recipe.views:
+        camera = loaded.config.camera[view]
+        inspector.warm(camera.height_px, camera.width_px)
+    node = JudgeNode(
+        tuple(loaded.config.camera),
+        RingReader(loaded.runtime, name="judge"),
+        inspector,
+        lambda folder: load_inspector(Path(folder), settings.runtime, settings.precision, settings.threads),
+        tolerance_ns=int(settings.pairing_tolerance_ms * MS),
+        margin_ns=int(settings.margin_ms * MS),
+        pid=os.getpid(),
+    )
+    return node, {}
+
+
+def _line(loaded: Loaded) -> tuple[Node, Mapping[str, Device]]:
+    import secrets
+    import time
+
+    from appliance.outputs.handshake import Handshake
+    from appliance.outputs.modbus import ModbusServer
+    from appliance.schema.clocks import HostNs
+    from appliance.services.line import LineNode
+    from firmware_bridge.board import PtyBoard
+    from firmware_bridge.device import McuDevice
+
+    now = HostNs(time.monotonic_ns())
+    plc = loaded.config.plc
+    content = msgspec.json.encode(loaded.recipe, order="deterministic")
+    recipe = (loaded.recipe.number, int.from_bytes(hashlib.sha256(content).digest()[:4], "big"))
+    node = LineNode(
+        loaded.config.mcu,
+        loaded.config.camera,
+        loaded.recipe.views,
+        Handshake(secrets.randbelow((1 << 32) - 1) + 1, now, ack_timeout_ms=plc.ack_timeout_ms, stale_ms=plc.stale_ms),
+        plc_required=plc.required,
+        recipe=recipe,
+        pid=os.getpid(),
+    )
+    link = loaded.config.mcu.link
+    devices: dict[str, Device] = {
+        "mcu": McuDevice(lambda: PtyBoard(Path(link)), lambda: secrets.randbits(32), now),
+        "plc": ModbusServer(plc.host, plc.port),
+    }
+    return node, devices
+
+
+def run_service(service: str, loaded: Loaded) -> int:
+    """Run a unit until it is told to stop; gives the process's exit code."""
+    loaded.runtime.mkdir(parents=True, exist_ok=True)
+    node, devices = wire(service, loaded)
+    return Loop(node, devices, loaded.runtime, units(loaded)).run()

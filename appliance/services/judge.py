@@ -1,0 +1,315 @@
+"""Judge parts: pair frames with parts, inspect them, decide in time, state what was seen and decided."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from msgspec import Struct, field
+
+from appliance.decision.disposition import fuse, judge_view
+from appliance.decision.pairing import Pair, Pairing, Proof
+from appliance.ports.frames import Frames
+from appliance.ports.inspector import Inspection, Inspector
+from appliance.ports.node import Output, Publish
+from appliance.schema.clocks import MS, HostNs, S
+from appliance.schema.command import Accepted, ActivateBundle, Command, RefusedReply, Reply
+from appliance.schema.errors import ApplianceError, FrameOverwritten, RuntimeFault, StoreError
+from appliance.schema.finding import ViewResult
+from appliance.schema.frame import FrameReady
+from appliance.schema.health import Alarm, Component, Condition, Health
+from appliance.schema.part import PartEntered, PartExposed, PartId
+from appliance.schema.topics import ALARM, FRAME, PART_ENTERED, PART_EXPOSED, RESULT, STATUS, VERDICT
+from appliance.schema.verdict import Disposition, InspectionResult, Reason, StageTimes, Verdict
+
+HEALTH_PERIOD = 1 * S
+UNPAIRED_LIFE = 500 * MS
+"""A frame or exposure whose partner has not come by then never gets one: the belt has moved on."""
+
+DECIDED_KEPT = 256
+"""Decided parts remembered, so that a doubled or late message cannot open a second verdict."""
+
+PROOF_REASON = {
+    Proof.UNPROVEN: Reason.PAIRING_UNPROVEN,
+    Proof.MISMATCH: Reason.PAIRING_MISMATCH,
+    Proof.AMBIGUOUS: Reason.PAIRING_MISMATCH,
+}
+
+
+class _View(Struct):
+    """Hold what is known of one view of a part."""
+
+    result: ViewResult | None = None
+    failure: Reason | None = None
+    stages: StageTimes = StageTimes()
+    copies: int = 0
+    finished: HostNs = HostNs(0)
+
+
+class _Part(Struct):
+    """Hold a part between its entry and its verdict."""
+
+    entered: PartEntered
+    views: dict[str, _View] = field(default_factory=dict)
+
+
+class JudgeNode:
+    """Turn frames into one verdict per part. Blocks while a frame is inspected; nothing else here takes time."""
+
+    def __init__(
+        self,
+        cameras: Sequence[str],
+        frames: Frames,
+        inspector: Inspector | None,
+        load: Callable[[str], Inspector],
+        tolerance_ns: int,
+        margin_ns: int,
+        pid: int = 0,
+    ) -> None:
+        """Take the configured views, the frames of the rings, the loaded bundle and the way to load another.
+
+        `tolerance_ns`: how far exposure and trigger may lie apart. `margin_ns`: no verdict this close to a deadline.
+        """
+        self.name = "judge"
+        self.topics = (PART_ENTERED, PART_EXPOSED, FRAME, STATUS)
+        self._frames = frames
+        self._inspector = inspector
+        self._load = load
+        self._margin = margin_ns
+        self._pid = pid
+        self._pairing: Mapping[str, Pairing] = {camera: Pairing(tolerance_ns) for camera in cameras}
+        self._unattached = set(cameras)
+        self._parts: dict[PartId, _Part] = {}
+        self._early: dict[PartId, list[tuple[Pair, HostNs]]] = {}
+        self._decided: dict[PartId, None] = {}
+        self._sequence = 0
+        self._progress = 0
+        self._fault = ""
+        self._health_at = HostNs(0)
+        self._mismatches = 0
+
+    @property
+    def wake_at(self) -> HostNs | None:
+        """Next deadline of a part, expiry of an unpaired frame, or health report."""
+        deadlines = [part.entered.decide_by - self._margin for part in self._parts.values()]
+        expiries = [
+            held + UNPAIRED_LIFE for held in (item.oldest for item in self._pairing.values()) if held is not None
+        ]
+        return HostNs(min([self._health_at, *deadlines, *expiries]))
+
+    def start(self, now: HostNs) -> Sequence[Output]:
+        """State health at once."""
+        return [self._health(now)]
+
+    def receive(self, topic: str, message: Struct, now: HostNs) -> Sequence[Output]:
+        """Take a part, an exposure or a frame; a complete part is decided in the same call."""
+        self._progress += 1
+        if isinstance(message, PartEntered):
+            return self._enter(message, now)
+        if isinstance(message, PartExposed):
+            pairing = self._pairing.get(message.camera)
+            pair = pairing.exposed(message) if pairing is not None else None
+            return self._inspect(pair, now) if pair is not None else ()
+        if isinstance(message, FrameReady):
+            return self._frame(message, now)
+        if isinstance(message, Health):
+            return self._attach(message, now)
+        return ()
+
+    def lost(self, topic: str, count: int, now: HostNs) -> Sequence[Output]:
+        """Nothing to do: a lost message costs its part the ACCEPT by the deadline."""
+        return ()
+
+    def command(self, command: Command, now: HostNs) -> tuple[Reply, Sequence[Output]]:
+        """Activate a bundle while no part is waiting; anything else is refused."""
+        if not isinstance(command, ActivateBundle):
+            return RefusedReply(f"judge does not take {type(command).__name__}"), ()
+        if self._parts:
+            return RefusedReply(f"{len(self._parts)} parts are on the belt, limit 0; stop the feed and ask again"), ()
+        try:
+            self._inspector = self._load(command.path)
+        except ApplianceError as error:
+            return RefusedReply(f"{error}; the active bundle stays"), ()
+        self._fault = ""
+        return Accepted(self._inspector.bundle), [self._health(now)]
+
+    def wake(self, now: HostNs) -> Sequence[Output]:
+        """Close the parts whose time is up, forget what never found its partner, report health."""
+        outputs: list[Output] = []
+        for part in [item for item in self._parts.values() if now >= item.entered.decide_by - self._margin]:
+            outputs += self._decide(part, now)
+        for pairing in self._pairing.values():
+            for frame in pairing.expire(now - UNPAIRED_LIFE):
+                self._frames.release(frame)
+        for early in [key for key, pairs in self._early.items() if now - pairs[0][1] > UNPAIRED_LIFE]:
+            for pair, _ in self._early.pop(early):
+                self._frames.release(pair.frame)
+        if now >= self._health_at:
+            self._frames.refresh(now)
+            self._progress += 1
+            outputs.append(self._health(now))
+        return outputs
+
+    def _attach(self, health: Health, now: HostNs) -> Sequence[Output]:
+        """Make this reader known to a camera's ring as soon as its service speaks, so that no frame is reclaimed unseen."""
+        camera = health.unit.removeprefix("acquire@")
+        if camera not in self._pairing:
+            return ()
+        waiting = len(self._unattached)
+        try:
+            self._frames.attach(camera)
+        except StoreError:
+            self._unattached.add(camera)
+        else:
+            self._unattached.discard(camera)
+        return [self._health(now)] if len(self._unattached) != waiting else ()
+
+    def _enter(self, entered: PartEntered, now: HostNs) -> Sequence[Output]:
+        if entered.replayed or entered.part in self._decided or entered.part in self._parts:
+            return ()
+        self._parts[entered.part] = _Part(entered)
+        outputs: list[Output] = []
+        for pair, _ in self._early.pop(entered.part, ()):
+            outputs += self._inspect(pair, now)
+        return outputs
+
+    def _frame(self, frame: FrameReady, now: HostNs) -> Sequence[Output]:
+        pairing = self._pairing.get(frame.camera)
+        if pairing is None:
+            self._frames.release(frame)
+            return ()
+        pair = pairing.frame(frame)
+        return self._inspect(pair, now) if pair is not None else ()
+
+    def _inspect(self, pair: Pair, now: HostNs) -> Sequence[Output]:
+        frame, key = pair.frame, pair.exposed.part
+        part = self._parts.get(key)
+        if part is None:
+            if key in self._decided:
+                self._frames.release(frame)
+            else:  # its entry is still on the way: messages of one writer may overtake each other
+                self._early.setdefault(key, []).append((pair, now))
+            return ()
+        outputs: list[Output] = []
+        view = part.views.setdefault(frame.camera, _View())
+        if pair.proof is not Proof.AGREED:
+            view.failure = PROOF_REASON[pair.proof]
+            self._frames.release(frame)
+            outputs.append(self._mismatch(pair, now))
+        elif view.result is None and view.failure is None:
+            self._look(frame, part.entered, view, now)
+        if self._complete(part):
+            outputs += self._decide(part, now)
+        return outputs
+
+    def _look(self, frame: FrameReady, entered: PartEntered, view: _View, now: HostNs) -> None:
+        """Inspect a frame into its view; whatever goes wrong becomes the view's failure."""
+        if not frame.complete:
+            view.failure = Reason.FRAME_INCOMPLETE
+        elif now >= entered.decide_by - self._margin:
+            view.failure = Reason.TOO_LATE
+        elif self._inspector is None:
+            view.failure = Reason.NO_BUNDLE
+        if view.failure is not None:
+            self._frames.release(frame)
+            return
+        try:
+            with self._frames.borrow(frame) as pixels:
+                inspection = self._inspector.inspect(frame, pixels)  # type: ignore[union-attr]
+        except FrameOverwritten:
+            view.failure = Reason.FRAME_OVERWRITTEN
+        except RuntimeFault as error:
+            view.failure = Reason.MODEL_FAULT
+            self._fault = str(error)
+        else:
+            view.result = inspection.view
+            view.copies = frame.copies
+            view.finished = inspection.finished
+            view.stages = _stages(frame, inspection, now)
+            if inspection.finished >= entered.decide_by - self._margin:
+                view.failure = Reason.TOO_LATE
+
+    def _complete(self, part: _Part) -> bool:
+        return all(camera in part.views for camera in part.entered.cameras)
+
+    def _decide(self, part: _Part, now: HostNs) -> Sequence[Output]:
+        """State the one verdict of a part; every way out of here but a full set of good views is no ACCEPT."""
+        key = part.entered.part
+        del self._parts[key]
+        self._decided[key] = None
+        if len(self._decided) > DECIDED_KEPT:
+            del self._decided[next(iter(self._decided))]
+        finished = HostNs(max([now, *(view.finished for view in part.views.values())]))
+        disposition, reasons = self._disposition(part, now)
+        self._sequence += 1
+        inspector = self._inspector
+        result = InspectionResult(
+            part=key,
+            views=tuple(view.result for view in part.views.values() if view.result is not None),
+            bundle=inspector.bundle if inspector else "",
+            runtime=inspector.runtime if inspector else "",
+            precision=inspector.precision if inspector else "",
+            stages=_slowest(part.views.values()),
+            copies=sum(view.copies for view in part.views.values()),
+            finished=finished,
+        )
+        verdict = Verdict(key, disposition, reasons, finished, part.entered.decide_by, self._sequence)
+        return [Publish(VERDICT, verdict), Publish(RESULT, result)]
+
+    def _disposition(self, part: _Part, now: HostNs) -> tuple[Disposition, tuple[Reason, ...]]:
+        views: list[tuple[Disposition, Reason]] = []
+        for camera in part.entered.cameras:
+            view = part.views.get(camera)
+            if view is None:
+                continue
+            if view.failure is not None or view.result is None:
+                views.append((Disposition.NO_VERDICT, view.failure or Reason.VIEW_MISSING))
+            else:
+                limits = self._inspector
+                views.append(
+                    judge_view(
+                        view.result.score,
+                        limits.accept_below if limits else None,
+                        limits.reject_above if limits else None,
+                    )
+                )
+        return fuse(views, len(part.entered.cameras))
+
+    def _mismatch(self, pair: Pair, now: HostNs) -> Output:
+        self._mismatches += 1
+        frame, exposed = pair.frame, pair.exposed
+        text = (
+            f"camera {frame.camera}: frame {frame.frame_id} and trigger {exposed.trigger_index} of part {exposed.part}: "
+            f"{pair.proof.value}; the part is held back, check trigger cable and camera rate if it goes on"
+        )
+        return Publish(ALARM + self.name, Alarm(self.name, f"pairing_{pair.proof.value}", text, str(exposed.part), now))
+
+    def _health(self, now: HostNs) -> Output:
+        self._health_at = HostNs(now + HEALTH_PERIOD)
+        if self._inspector is None:
+            bundle = Component(
+                "bundle", Condition.FAILED, "no bundle is loaded", "train or activate one; all parts reject"
+            )
+        elif self._fault:
+            bundle = Component("bundle", Condition.DEGRADED, self._fault, "see the log; roll the bundle back")
+        else:
+            bundle = Component("bundle", Condition.OK, self._inspector.bundle)
+        frames = Component("frames", Condition.OK)
+        if self._unattached:
+            frames = Component("frames", Condition.STARTING, f"no ring of {', '.join(sorted(self._unattached))} yet")
+        worst = max(bundle.condition, frames.condition, key=list(Condition).index)
+        health = Health(self.name, worst, (bundle, frames), self._progress, now, self._pid)
+        return Publish(STATUS + self.name, health)
+
+
+def _stages(frame: FrameReady, inspection: Inspection, now: HostNs) -> StageTimes:
+    return StageTimes(
+        transfer_ms=(frame.arrived - frame.exposed_at) / MS,
+        queue_ms=(now - frame.arrived) / MS,
+        preprocess_ms=inspection.preprocess_ms,
+        inference_ms=inspection.inference_ms,
+        decide_ms=max(0.0, (inspection.finished - now) / MS - inspection.preprocess_ms - inspection.inference_ms),
+    )
+
+
+def _slowest(views: Iterable[_View]) -> StageTimes:
+    """Give the times of the view that took longest: the one the part waited for."""
+    stages = (view.stages for view in views)
+    return max(stages, key=lambda item: item.transfer_ms + item.queue_ms + item.inference_ms, default=StageTimes())

@@ -1,0 +1,280 @@
+"""Write down what happened: the only writer of the record database, the image files and the audit chain."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import structlog
+from msgspec import Struct
+
+from appliance.bus.ring import RingReader
+from appliance.config import Loaded
+from appliance.ports.clock import Clock
+from appliance.ports.device import Device
+from appliance.ports.node import Output, Publish, Send
+from appliance.schema.actuation import Actuation
+from appliance.schema.clocks import MS, HostNs, S
+from appliance.schema.command import Accepted, Command, Drain, RefusedReply, Reply
+from appliance.schema.errors import StoreError
+from appliance.schema.frame import FrameReady
+from appliance.schema.health import Alarm, Component, Condition, Health
+from appliance.schema.topics import (
+    ACTUATION,
+    ALARM,
+    AUDIT,
+    FRAME,
+    LABEL,
+    PART_ENTERED,
+    PART_EXPOSED,
+    PLC_ACKNOWLEDGED,
+    RESULT,
+    STATUS,
+    VERDICT,
+)
+from appliance.schema.verdict import InspectionResult, Verdict
+from appliance.services._loop import SystemClock
+from appliance.storage.fact_queue import LIMIT, FactQueue
+from appliance.storage.image_messages import ImageFailed, ImageKept, KeepImage
+from appliance.storage.image_plan import ImagePlan, Step
+from appliance.storage.image_writer import QUEUE_LIMIT, ImageWriter, Rings
+from appliance.storage.record_store import ACTOR, UNNUMBERED, RecordStore
+
+IMAGES = "images"
+"""Name of the image writer among the node's devices."""
+
+STATUS_PERIOD = 1 * S
+
+log = structlog.get_logger()
+
+
+@dataclass
+class _Counts:
+    """Count what `status.record` states."""
+
+    facts: int = 0
+    refused: int = 0
+    images: int = 0
+    images_failed: int = 0
+    asked: int = 0
+    """Images asked for and not answered yet."""
+    probes: int = 0
+
+
+class RecordNode:
+    """Keep the facts of one loop turn in one transaction; the loop calls `wake` once it has taken all messages."""
+
+    name = "record"
+    topics = (
+        PART_ENTERED,
+        PART_EXPOSED,
+        FRAME,
+        RESULT,
+        VERDICT,
+        ACTUATION,
+        PLC_ACKNOWLEDGED,
+        LABEL,
+        ALARM,
+        AUDIT,
+    )
+
+    def __init__(self, store: RecordStore, plan: ImagePlan, clock: Clock, station: str, digest: str, pid: int) -> None:
+        """Own the store; `digest` is the effective configuration's."""
+        self._store = store
+        self._plan = plan
+        self._clock = clock
+        self._station = station
+        self._digest = digest
+        self._pid = pid
+        self._queue = FactQueue()
+        self._images: list[ImageKept | ImageFailed] = []
+        self._counts = _Counts()
+        self._fault = ""
+        self._image_fault = ""
+        self._status_at = HostNs(0)
+        self._condition = Condition.STARTING
+
+    @property
+    def wake_at(self) -> HostNs | None:
+        """Next write, expiry of a frame, or status."""
+        if self._images and not self._queue.is_failing:
+            return HostNs(0)
+        times = (self._status_at, self._plan.wake_at, self._queue.due)
+        return min(time for time in times if time is not None)
+
+    def positions(self) -> dict[str, tuple[int, int]]:
+        """Give (epoch, sequence) of the newest fact held of each topic."""
+        return self._store.positions()
+
+    def start(self, now: HostNs) -> Sequence[Output]:
+        """Remove what a crash left and note the start in the audit chain."""
+        at = self._clock.utc()
+        removed = self._store.scrub(at)
+        if self._store.audit_head() is None:
+            self._store.audit(ACTOR, "chain_started", f"station {self._station}", "", f"config {self._digest}", at)
+        self._store.audit(ACTOR, "service_started", "record", "", f"config {self._digest}", at)
+        log.info("images_scrubbed", removed=removed)
+        return self._status(now)
+
+    def receive(self, topic: str, message: Struct, now: HostNs) -> Sequence[Output]:
+        """Take a message whose place in its writer's count is not known."""
+        return self.receive_envelope(topic, 0, UNNUMBERED, message, now)
+
+    def receive_envelope(self, topic: str, epoch: int, sequence: int, message: Struct, now: HostNs) -> Sequence[Output]:
+        """Take a message with its place; it is durable, and its place held, after the next `wake`."""
+        if isinstance(message, ImageKept | ImageFailed):
+            return self._answered(message)
+        if isinstance(message, FrameReady):
+            return self._steps(self._plan.frame(message, now))
+        self._queue.put(topic, epoch, sequence, message, now)
+        if isinstance(message, InspectionResult):
+            return self._steps(self._plan.result(message, now))
+        if isinstance(message, Verdict | Actuation):
+            return self._steps(self._plan.decided(message.part, message.disposition, now))
+        return ()
+
+    def lost(self, topic: str, count: int, now: HostNs) -> Sequence[Output]:
+        """Note in the audit chain that facts are gone for good; a lost frame costs an image only."""
+        log.warning("messages_lost", topic=topic, count=count)
+        if topic.startswith((FRAME, STATUS)):
+            return ()
+        return self._note_gap(topic, count, "never reached this service", now)
+
+    def command(self, command: Command, now: HostNs) -> tuple[Reply, Sequence[Output]]:
+        """Grant Drain: write everything that waits."""
+        if not isinstance(command, Drain):
+            return RefusedReply(f"record: {type(command).__name__} is not for this service; ask its owner"), ()
+        outputs = [*self._write(now), *self._status(now)]
+        if len(self._queue) or self._images:
+            return RefusedReply(f"record: {len(self._queue)} facts cannot be written yet: {self._fault}"), outputs
+        return Accepted(f"{self._counts.facts} facts and {self._counts.images} images held"), outputs
+
+    def wake(self, now: HostNs) -> Sequence[Output]:
+        """Write what waits, give unclaimed frames back, tell how it goes."""
+        outputs = list(self._steps(self._plan.expire(now)))
+        due = self._queue.due
+        if (due is not None and now >= due) or (self._images and not self._queue.is_failing):
+            outputs += self._write(now)
+        if now >= self._status_at:
+            outputs += self._status(now)
+        return outputs
+
+    def finish(self, now: HostNs) -> None:
+        """Write what waits and close the store; the last call."""
+        self._write(now)
+        self._store.close()
+
+    def _steps(self, steps: Sequence[Step]) -> Sequence[Output]:
+        outputs: list[Output] = []
+        for step in steps:
+            if isinstance(step, ImageFailed):
+                self._images.append(step)
+            else:
+                self._counts.asked += isinstance(step, KeepImage)
+                outputs.append(Send(IMAGES, step))
+        return outputs
+
+    def _answered(self, image: ImageKept | ImageFailed) -> Sequence[Output]:
+        self._counts.asked -= 1
+        self._images.append(image)
+        if isinstance(image, ImageKept):
+            self._image_fault = ""
+            return ()
+        self._counts.images_failed += 1
+        is_new = not self._image_fault
+        self._image_fault = image.reason
+        return self._alarm("image_not_kept", image.reason, str(image.part)) if is_new else ()
+
+    def _write(self, now: HostNs) -> Sequence[Output]:
+        facts, images = self._queue.waiting(), tuple(self._images)
+        at = self._clock.utc()
+        try:
+            refused = self._store.write(facts, at, now) if facts else ()
+            if images:
+                self._store.image_rows(images, at, now)
+        except StoreError as error:
+            return self._failed(str(error), now)
+        dropped = self._queue.written()
+        self._images = []
+        self._counts.facts += len(facts)
+        self._counts.refused += len(refused)
+        self._counts.images += sum(isinstance(image, ImageKept) for image in images)
+        outputs: list[Output] = []
+        if self._fault:
+            log.info("store_recovered", facts=len(facts))
+            self._fault = ""
+        for topic, count in dropped.items():
+            outputs += self._note_gap(topic, count, f"the store refused them and the queue of {LIMIT} was full", now)
+        for line in refused:
+            outputs += self._alarm("fact_refused", line)
+        return outputs
+
+    def _failed(self, fault: str, now: HostNs) -> Sequence[Output]:
+        due = self._queue.failed(now)
+        log.error("store_failed", error=fault, waiting=len(self._queue), again_ms=(due - now) // MS)
+        is_new = not self._fault
+        self._fault = fault
+        return [*self._alarm("store_failed", fault), *self._status(now)] if is_new else ()
+
+    def _note_gap(self, topic: str, count: int, why: str, now: HostNs) -> Sequence[Output]:
+        try:
+            self._store.audit(ACTOR, "facts_lost", topic, "", f"{count}: {why}", self._clock.utc())
+        except StoreError as error:
+            return self._failed(str(error), now)
+        return self._alarm("facts_lost", f"{topic}: {count} facts are missing from the record: {why}")
+
+    def _alarm(self, kind: str, text: str, part: str = "") -> Sequence[Output]:
+        return (Publish(f"{ALARM}{self.name}", Alarm(self.name, kind, text, part, self._clock.now())),)
+
+    def _status(self, now: HostNs) -> Sequence[Output]:
+        self._status_at = HostNs(now + STATUS_PERIOD)
+        components = (self._database(), self._disk(), self._image_queue())
+        order = list(Condition)
+        condition = max((component.condition for component in components), key=order.index)
+        progress = self._counts.facts + self._counts.images + self._counts.probes
+        health = Health(self.name, condition, components, progress, now, self._pid)
+        return (Publish(f"{STATUS}{self.name}", health),)
+
+    def _database(self) -> Component:
+        if self._fault:
+            cause = f"{self._fault} ({len(self._queue)} facts wait, limit {LIMIT})"
+            return Component("database", Condition.FAILED, cause, "free disk space or restore the database")
+        try:
+            self._store.probe()
+        except StoreError as error:
+            return Component("database", Condition.FAILED, str(error), "restore the newest backup")
+        self._counts.probes += 1
+        cause = "this SQLite has the WAL-reset bug; safe while this process alone writes" * self._store.wal_reset_risk
+        if self._counts.refused:
+            cause = f"{self._counts.refused} contradicting facts kept out"
+            return Component("database", Condition.DEGRADED, cause, "see fact_refused in the audit chain")
+        return Component("database", Condition.OK, cause)
+
+    def _disk(self) -> Component:
+        try:
+            self._store.blobs.check_space()
+        except StoreError as error:
+            return Component("disk", Condition.DEGRADED, str(error), "free space; rows are still written")
+        return Component("disk", Condition.OK, f"{self._store.blobs.free_mb} MB free")
+
+    def _image_queue(self) -> Component:
+        if self._image_fault:
+            cause = f"{self._counts.images_failed} images not kept, last: {self._image_fault}"
+            return Component("images", Condition.DEGRADED, cause, "check disk space and load")
+        return Component("images", Condition.OK, f"{self._counts.asked} of {QUEUE_LIMIT} queued")
+
+
+def build(
+    loaded: Loaded, frames: Rings | None = None, clock: Clock | None = None
+) -> tuple[RecordNode, dict[str, Device]]:
+    """Open the store and put the service together; StoreError when another process writes it.
+
+    `frames` and `clock` are the station's rings and the system's clock unless others are given.
+    """
+    clock = clock or SystemClock()
+    rings = frames or RingReader(loaded.runtime, name="record")
+    config = loaded.config
+    store = RecordStore(loaded.state, config.record.min_free_mb)
+    hold = min(camera.lease_ms for camera in config.camera.values()) * MS * 3 // 4
+    plan = ImagePlan(config.record.accept_share, hold)
+    node = RecordNode(store, plan, clock, config.station.name, loaded.digest, os.getpid())
+    return node, {IMAGES: ImageWriter(rings, store.blobs, clock)}
