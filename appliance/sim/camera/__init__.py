@@ -1,0 +1,1 @@
+"""The simulated camera: a GenTL producer in C, opened like any vendor's."""

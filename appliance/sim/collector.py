@@ -1,0 +1,127 @@
+"""Listen to every topic of a running station and keep what the live view, the summary and scenarios need."""
+
+from collections import Counter
+from pathlib import Path
+
+import zmq
+from msgspec import Struct
+
+from appliance.bus.channel import Subscriber
+from appliance.schema.actuation import Actuation, PlcAcknowledged
+from appliance.schema.clocks import MS, HostNs
+from appliance.schema.frame import FrameCounts, FrameReady
+from appliance.schema.health import Alarm, Condition, Health
+from appliance.schema.part import PartEntered, PartExposed, PartId
+from appliance.schema.topics import TOPICS
+from appliance.schema.verdict import InspectionResult, StageTimes, Verdict
+from appliance.sim.scenario import Shown
+
+RECENT = 200
+
+
+class Inspected(Struct):
+    """Hold what was heard of one part."""
+
+    part: PartId
+    entered: PartEntered | None = None
+    exposed: PartExposed | None = None
+    verdict: Verdict | None = None
+    result: InspectionResult | None = None
+    actuation: Actuation | None = None
+    acknowledged: PlcAcknowledged | None = None
+
+    @property
+    def latency_ms(self) -> float | None:
+        """Camera trigger to verdict."""
+        if self.exposed is None or self.verdict is None:
+            return None
+        return (self.verdict.decided - self.exposed.at) / MS
+
+
+class Collector:
+    """Hear all topics; one thread."""
+
+    def __init__(self, runtime: Path, units: tuple[str, ...]) -> None:
+        self.parts: dict[PartId, Inspected] = {}
+        self.health: dict[str, Health] = {}
+        self.shown: list[tuple[HostNs, Shown]] = []
+        self.alarms: list[Alarm] = []
+        self.frames: dict[tuple[str, int], FrameCounts] = {}
+        """Account per camera and ring epoch."""
+        self.frame_ids: Counter[str] = Counter()
+        self.frame_copies = 0
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(io_threads=1)
+        self._subscriber = Subscriber(self._context, runtime, units, tuple(topic.name for topic in TOPICS))
+
+    def poll(self, wait_ms: int, now: HostNs) -> None:
+        """Take what has been said, waiting for the first message for at most `wait_ms`."""
+        self._subscriber.socket.poll(wait_ms)
+        for _, message in self._subscriber.drain(5000):
+            self._hear(message, now)
+
+    def close(self) -> None:
+        """Give the sockets back."""
+        self._subscriber.close()
+        self._context.term()
+
+    def waiting_for(self, units: tuple[str, ...]) -> list[str]:
+        """Name what is not ready yet, with its cause."""
+        missing = [f"{unit}: not heard yet" for unit in units if unit not in self.health]
+        for unit in units:
+            health = self.health.get(unit)
+            missing += [
+                f"{unit}: {item.name} {item.cause}"
+                for item in (health.components if health else ())
+                if item.condition not in {Condition.OK, Condition.DEGRADED}
+                or unit == "line"
+                and item.condition != Condition.OK
+            ]
+        return missing
+
+    @property
+    def frame_counts(self) -> FrameCounts:
+        """Sum of the accounts of all cameras and epochs."""
+        every = list(self.frames.values())
+        return FrameCounts(
+            good=sum(item.good for item in every),
+            incomplete=sum(item.incomplete for item in every),
+            underrun=sum(item.underrun for item in every),
+            missed=sum(item.missed for item in every),
+        )
+
+    def stages(self) -> list[StageTimes]:
+        """Times of the stages of every part that was inspected."""
+        return [item.result.stages for item in self.parts.values() if item.result is not None and item.result.views]
+
+    def _hear(self, message: object, now: HostNs) -> None:
+        match message:
+            case PartEntered():
+                self._part(message.part).entered = message
+            case PartExposed():
+                self._part(message.part).exposed = message
+            case Verdict():
+                self._part(message.part).verdict = message
+                self.shown.append((now, Shown(now, "verdict", message.disposition, tuple(message.reasons))))
+            case InspectionResult():
+                self._part(message.part).result = message
+            case Actuation():
+                known = self._part(message.part)
+                if known.actuation is None:
+                    known.actuation = message
+                    self.shown.append((now, Shown(now, "actuation", message.lane, (message.cause,))))
+            case PlcAcknowledged():
+                self._part(message.part).acknowledged = message
+            case FrameReady():
+                self.frames[message.camera, message.ref.epoch] = message.counts
+                self.frame_ids[message.camera] += 1
+                self.frame_copies += message.copies
+            case Health():
+                self.health[message.unit] = message
+            case Alarm():
+                self.alarms.append(message)
+                self.shown.append((now, Shown(now, "alarm", message.kind)))
+
+    def _part(self, part: PartId) -> Inspected:
+        if part not in self.parts:
+            self.parts[part] = Inspected(part)
+        return self.parts[part]

@@ -1,0 +1,280 @@
+"""Run `firstshift demo`: a whole station of real processes round a simulated plant, watched, troubled and summed up."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from appliance import config
+from appliance.config import Loaded
+from appliance.schema.clocks import HostNs
+from appliance.schema.errors import ConfigError, LinkError
+from appliance.services._wiring import bundle_folder, units
+from appliance.sim import report, station
+from appliance.sim.broker import Broker
+from appliance.sim.collector import Collector
+from appliance.sim.day_one import Pictures, fit_day_one, pictures_of
+from appliance.sim.live import Live
+from appliance.sim.processes import Child, Children
+from appliance.sim.scenario import Action, Scenario, Shown, read, unmet
+from appliance.sim.station import Layout
+from appliance.sim.summary import summarise
+
+READY_S = 60.0
+"""From the first process to a line that may start; generous, since a loaded machine imports slowly."""
+
+DRAIN_S = 15.0
+"""From the last part past the gate to its last row, acknowledgement and message."""
+
+PARTS, RATE_HZ, SEED = 200, 10.0, 1
+
+
+class DemoOptions(Struct, frozen=True):
+    """Hold the command line of `demo`; None means not given."""
+
+    parts: int | None = None
+    rate_hz: float | None = None
+    images: Path | None = None
+    scenario: Path | None = None
+    seed: int | None = None
+    live: bool = False
+    state: Path | None = None
+    json: str | None = None
+    width_px: int | None = None
+    height_px: int | None = None
+
+
+def run_demo(options: DemoOptions) -> int:
+    """Run the demo; gives 0 when every promise held, 1 when one did not."""
+    scenario = read(options.scenario) if options.scenario else Scenario("none", PARTS, RATE_HZ, SEED)
+    scenario = msgspec.structs.replace(
+        scenario,
+        parts=options.parts if options.parts is not None else scenario.parts,
+        rate_hz=options.rate_hz if options.rate_hz is not None else scenario.rate_hz,
+        seed=options.seed if options.seed is not None else scenario.seed,
+    )
+    if scenario.parts < 1 or not 0.1 <= scenario.rate_hz <= 50:
+        raise ConfigError(
+            f"demo: {scenario.parts} parts at {scenario.rate_hz} per second; limits are 1 part and 0.1 to 50 per second"
+        )
+    state = options.state or Path(tempfile.mkdtemp(prefix="firstshift-demo-"))
+    runtime = Path(tempfile.mkdtemp(prefix="firstshift-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))  # noqa: S108  tmpfs
+    try:
+        return _Demo(options, scenario, Layout(state.resolve(), runtime)).run()
+    finally:
+        shutil.rmtree(runtime, ignore_errors=True)
+
+
+class _Demo:
+    """Hold one run of the demo."""
+
+    def __init__(self, options: DemoOptions, scenario: Scenario, layout: Layout) -> None:
+        self._options = options
+        self._scenario = scenario
+        self._layout = layout
+        self._children = Children({"FIRSTSHIFT_PLANT": str(layout.plant)})
+        self._thaw: list[tuple[float, Child]] = []
+        self._say: Callable[[str], None] = lambda text: print(text, file=sys.stderr, flush=True)  # noqa: T201
+
+    def run(self) -> int:
+        """Set up, run, drain, sum up."""
+        started = time.monotonic()
+        broker = Broker(self._layout.state / "broker")
+        pictures = pictures_of(
+            self._options.images, self._options.width_px, self._options.height_px, self._scenario.seed
+        )
+        loaded = self._configure(broker.port, pictures)
+        broker.start()
+        collector = Collector(self._layout.runtime, units(loaded))
+        try:
+            plant = self._start(loaded, pictures)
+            self._await_ready(collector, units(loaded))
+            self._say(f"running {self._scenario.parts} parts at {self._scenario.rate_hz:g} per second")
+            begin = HostNs(time.monotonic_ns())
+            _tell(plant, "start")
+            done = self._watch(plant, collector, begin)
+            self._drain(collector, loaded)
+        finally:
+            self._children.stop()
+            broker.stop()
+            collector.close()
+        shown = [msgspec.structs.replace(item, at_ns=at - begin) for at, item in collector.shown]
+        return self._finish(loaded, collector, done, shown, time.monotonic() - started)
+
+    def _configure(self, mqtt_port: int, pictures: Pictures) -> Loaded:
+        layout = self._layout
+        layout.state.mkdir(parents=True, exist_ok=True)
+        settings = station.Settings(
+            rate_hz=self._scenario.rate_hz,
+            width_px=pictures.width_px,
+            height_px=pictures.height_px,
+            pixel_format=pictures.pixel_format,
+            precision=pictures.precision,
+            mqtt_port=mqtt_port,
+        )
+        station.write_config(layout, settings)
+        loaded = config.load(layout.config)
+        if not bundle_folder(loaded).exists():
+            fit_day_one(pictures, bundle_folder(loaded), self._say)
+        return loaded
+
+    def _start(self, loaded: Loaded, pictures: Pictures) -> Child:
+        """Start the world, then the services with the command lines of their units."""
+        layout, start = self._layout, self._children.start
+        plant = start("plant", self._plant_command(pictures), layout.log("plant"), service=False)
+        _await_line(plant, "ready", layout)
+        start("mcu", station.mcu_command(layout), layout.log("mcu"), service=True)
+        for unit in units(loaded):
+            start(unit, station.service_command(unit, layout.config), layout.log(unit), service=True)
+        start("plc", station.plc_command(layout, loaded.config.plc.port), layout.log("plc"), service=True)
+        return plant
+
+    def _plant_command(self, pictures: Pictures) -> list[str]:
+        scenario, layout = self._scenario, self._layout
+        command = [sys.executable, "-m", "appliance.sim.plant_process", "--plant", str(layout.plant)]
+        command += ["--parts", str(scenario.parts), "--rate", str(scenario.rate_hz), "--seed", str(scenario.seed)]
+        command += ["--truth", str(layout.truth), "--physical", str(layout.physical)]
+        command += ["--width", str(pictures.width_px), "--height", str(pictures.height_px)]
+        command += ["--camera-counts", str(station.CAMERA_MM * station.COUNTS_PER_MM)]
+        command += ["--gate-counts", str(station.GATE_MM * station.COUNTS_PER_MM)]
+        return command + (["--images", str(self._options.images)] if self._options.images else [])
+
+    def _await_ready(self, collector: Collector, wanted: tuple[str, ...]) -> None:
+        deadline = time.monotonic() + READY_S
+        while missing := collector.waiting_for(wanted):
+            collector.poll(100, HostNs(time.monotonic_ns()))
+            for ended in self._children.tend():
+                raise LinkError(f"{ended.name}: ended with {ended.code} while starting: {self._last_words(ended.name)}")
+            if time.monotonic() > deadline:
+                raise LinkError(
+                    f"station: not ready within {READY_S:g} s: {'; '.join(missing)}; logs are in {self._layout.state}/logs"
+                )
+
+    def _last_words(self, name: str) -> str:
+        lines = self._layout.log(name).read_text("utf-8", "replace").strip().splitlines()
+        return lines[-1] if lines else "it said nothing"
+
+    def _watch(self, plant: Child, collector: Collector, begin: HostNs) -> dict[str, object]:
+        """Run until the plant is done, doing what the scenario says."""
+        actions = list(self._scenario.actions)
+        if plant.process.stdout is None:
+            raise LinkError("plant: no output to read; start it with a pipe")
+        os.set_blocking(plant.process.stdout.fileno(), False)
+        text = b""
+        with Live(self._options.live, self._scenario.parts) as live:
+            while plant.running:
+                now = HostNs(time.monotonic_ns())
+                collector.poll(50, now)
+                for ended in self._children.tend():
+                    self._say(f"{ended.name} ended with {ended.code}; it is started again")
+                    if ended.name == "mcu":
+                        _tell(plant, "gate off")
+                while actions and now - begin >= actions[0].at_ns:
+                    self._act(actions.pop(0), plant)
+                self._thaw_due()
+                live.show(collector, begin, now)
+                text += plant.process.stdout.read() or b""
+        text += plant.process.stdout.read() or b""
+        events = [json.loads(line) for line in text.splitlines() if line.startswith(b"{")]
+        done = [event for event in events if event["event"] == "done"]
+        if not done:
+            raise LinkError(f"plant: ended early with {plant.process.returncode}: {self._last_words('plant')}")
+        return dict(done[-1])
+
+    def _act(self, action: Action, plant: Child) -> None:
+        self._say(f"scenario: {action.verb} {action.target}")
+        match action.verb:
+            case "lose":
+                _tell(plant, f"drop {action.target} {action.count}")
+            case "double" | "incomplete":
+                _tell(plant, f"{action.verb} {action.target} {action.count}")
+            case "delay":
+                _tell(plant, f"delay {action.target} {action.count} {action.span_ns / 1e6:g}ms")
+            case "unplug" | "replug":
+                _tell(plant, f"{action.verb} {action.target}")
+            case "kill" | "reset":
+                self._child(action.target).send(signal.SIGKILL)
+            case "freeze":
+                self._freeze(self._child(action.target), action.span_ns)
+            case "stop" if action.target == "plc":
+                self._freeze(self._child("plc"), action.span_ns)
+            case "stop" | "start":
+                _tell(plant, f"belt {action.verb}")
+
+    def _child(self, name: str) -> Child:
+        if name not in self._children.all:
+            known = ", ".join(self._children.all)
+            raise ConfigError(
+                f"scenario {self._scenario.name}: {name!r} is no process of this station; there are {known}"
+            )
+        return self._children.all[name]
+
+    def _freeze(self, child: Child, span_ns: int) -> None:
+        child.send(signal.SIGSTOP)
+        self._thaw.append((time.monotonic() + span_ns / 1e9, child))
+
+    def _thaw_due(self) -> None:
+        now = time.monotonic()
+        for due, child in [item for item in self._thaw if item[0] <= now]:
+            child.send(signal.SIGCONT)
+            self._thaw.remove((due, child))
+
+    def _drain(self, collector: Collector, loaded: Loaded) -> None:
+        """Wait until every part has its row, its acknowledgement and its message, or DRAIN_S is over."""
+        from appliance.sim.summary import settled  # noqa: PLC0415  beside its only use
+
+        deadline = time.monotonic() + DRAIN_S
+        while time.monotonic() < deadline and not settled(loaded, self._scenario.parts):
+            collector.poll(100, HostNs(time.monotonic_ns()))
+            self._children.tend()
+            self._thaw_due()
+
+    def _finish(
+        self, loaded: Loaded, collector: Collector, done: dict[str, object], shown: list[Shown], seconds: float
+    ) -> int:
+        summary = summarise(loaded, self._layout, collector, self._scenario.parts, seconds)
+        broken = [*unmet(self._scenario.expectations, shown), *summary.broken]
+        restarts = {name: child.restarts for name, child in self._children.all.items() if child.restarts}
+        path = report.write(self._layout, loaded, collector, summary, done, broken, restarts)
+        text = json.dumps(summary.to_json(), indent=None if self._options.json == "-" else 2)
+        if self._options.json == "-":
+            print(text)  # noqa: T201
+        elif self._options.json:
+            Path(self._options.json).write_text(text + "\n", "utf-8")
+        for line in summary.lines():
+            self._say(line)
+        for line in broken:
+            self._say(f"BROKEN: {line}")
+        self._say(f"report: {path}")
+        return 1 if broken else 0
+
+
+def _tell(plant: Child, command: str) -> None:
+    if plant.process.stdin is None:
+        raise LinkError("plant: no input to write to; start it with a pipe")
+    try:
+        plant.process.stdin.write(command.encode() + b"\n")
+        plant.process.stdin.flush()
+    except BrokenPipeError as error:
+        raise LinkError(f"plant: gone before `{command}`; see its log") from error
+
+
+def _await_line(plant: Child, event: str, layout: Layout) -> None:
+    stdout = plant.process.stdout
+    line = stdout.readline() if stdout is not None else b""
+    if not line or json.loads(line).get("event") != event:
+        try:
+            plant.process.wait(2)
+        except subprocess.TimeoutExpired:
+            plant.process.kill()
+        words = layout.log("plant").read_text("utf-8", "replace").strip().splitlines()
+        raise ConfigError(words[-1].removeprefix("plant: ") if words else f"plant: not {event}; see its log")

@@ -1,0 +1,297 @@
+"""Put a whole line into the simulated world: firmware core, camera, judge, line, PLC, and the parts on the belt.
+
+After the run `breaches` names every broken promise; an empty list is the proof the safety case asks for.
+"""
+
+import random
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from msgspec import Struct
+
+from appliance.config import Camera, Mcu
+from appliance.outputs.handshake import Handshake
+from appliance.ports.device import Device
+from appliance.ports.node import Node, Output, Publish
+from appliance.schema.actuation import Actuation, Lane
+from appliance.schema.clocks import MS, S, EncoderCounts, HostNs
+from appliance.schema.command import Command, RefusedReply, Reply
+from appliance.schema.frame import FrameReady
+from appliance.schema.health import Alarm, Component, Condition, Health
+from appliance.schema.part import PartEntered
+from appliance.schema.topics import FRAME, STATUS
+from appliance.schema.verdict import Disposition, InspectionResult, Verdict
+from appliance.services.judge import JudgeNode
+from appliance.services.line import LineNode
+from appliance.sim.plc_twin import PlcTwin
+from appliance.sim.scenario import Action, BusFaults, Shown
+from appliance.sim.twins import CameraTwin, FramesTwin, InspectorTwin, WireTwin
+from appliance.sim.world import Unit, World
+from firmware_bridge.board import CoreBoard
+from firmware_bridge.device import McuDevice
+
+COUNTS_PER_MM = 10.0
+PITCH_MM = 100.0
+PART_MM = 60.0
+HEAD_START = 1 * S
+"""Time for links, clocks and health reports before the first part."""
+
+
+class Trouble(Struct, frozen=True):
+    """Say how bad the neighbours are; probabilities per event."""
+
+    bus: BusFaults = BusFaults()
+    wire: float = 0.0
+    overwritten: float = 0.0
+    slow_model: float = 0.0
+    model_ns: int = 6 * MS
+
+
+class LineWorld:
+    """Run a line with `parts` parts at `rate_hz` and remember what really happened to each."""
+
+    def __init__(
+        self,
+        core: Path,
+        parts: int,
+        rate_hz: float = 10.0,
+        seed: int = 1,
+        trouble: Trouble = Trouble(),
+        line: type[LineNode] = LineNode,
+    ) -> None:
+        """Take the firmware core's library; `line` may be a LineNode with a rule turned round."""
+        self.random = random.Random(seed)
+        self.settings = Mcu(
+            link="twin",
+            counts_per_mm=COUNTS_PER_MM,
+            gate_mm=400.0,
+            lead_mm=25.0,
+            belt_mm_s=PITCH_MM * rate_hz,
+            guard_ms=min(15.0, 60.0 / rate_hz),
+        )
+        self.cameras = {
+            "top": Camera(producer="twin", serial="T0", width_px=16, height_px=16, distance_mm=30.0, lease_ms=1000)
+        }
+        self.board = CoreBoard(
+            core, boot=self.random.getrandbits(32), now=HostNs(1_000_000_000), tick_offset=12345, ppm=35.0
+        )
+        self.world = World(self.random.getrandbits(32), self, trouble.bus)
+        self.camera = CameraTwin("top", self.random, self._frame)
+        self._wire = WireTwin(self.board, self.random, trouble.wire)
+        self.plc = PlcTwin(self.world.now)
+        self.enters: list[int] = []
+        """Encoder count at which part i + 1 enters."""
+        self.defective: list[bool] = []
+        self.shown: list[Shown] = []
+        self.actuations: dict[int, list[Actuation]] = {}
+        self._trouble = trouble
+        self._line = line
+        self._moves: list[tuple[int, int]] = [(-(1 << 62), 0)]
+        self._accepts: dict[int, Verdict] = {}
+        self._entered: dict[int, PartEntered] = {}
+        self._judged_on: dict[int, list[int]] = {}
+        self._numbers: dict[object, int] = {}
+        self._start = HostNs(self.world.now + HEAD_START)
+        self._place(parts)
+        self._speed = int(PITCH_MM * COUNTS_PER_MM * rate_hz)
+        self.world.listeners.append(self._hear)
+        self.world.add(Unit("acquire@top", self._make_acquire))
+        inspector = InspectorTwin(
+            self.camera,
+            lambda part: self.defective[part - 1],
+            lambda: self.world.now,
+            self.random,
+            typical_ns=trouble.model_ns,
+            slow=trouble.slow_model,
+        )
+        self.world.add(Unit("judge", lambda now: self._make_judge(inspector), inspector))
+        self.world.add(Unit("line", self._make_line))
+        self.world.at(self._start, lambda: self.board.set_belt(self._speed))
+
+    # ---- physics ----
+
+    def due_at(self) -> HostNs:
+        """Next instant at which belt, sensor, camera or gate has something to do."""
+        return self.board.due_at
+
+    def run_until(self, now: HostNs) -> None:
+        """Let belt, firmware and camera advance."""
+        self.board.run_until(now)
+        if self._wire.listen():
+            self.world.units["line"].touch()
+        for edge in self.board.camera_edges:
+            self.camera.edge(edge.at, edge.counts, self._under_camera(edge.counts))
+        self.board.camera_edges.clear()
+        self._moves += [(move.counts, int(move.lane)) for move in self.board.gate_moves]
+        self.board.gate_moves.clear()
+
+    # ---- the run ----
+
+    def play(self, actions: Sequence[Action] = ()) -> None:
+        """Run the belt until the last part is past the gate and everything said has arrived."""
+        for action in actions:
+            self.world.at(HostNs(self._start + action.at_ns), lambda action=action: self._act(action))  # type: ignore[misc]
+        last = self.enters[-1] + int(1000 * COUNTS_PER_MM)
+        while self.board.counts < last:
+            self.world.run_until(HostNs(self.world.now + 200 * MS))
+        self.world.run_until(HostNs(self.world.now + 2 * S))
+
+    def physical_lane(self, part: int) -> Lane:
+        """Give the lane in which the gate stood when a part met it, from the gate's own moves."""
+        at = self.enters[part - 1] + int(self.settings.gate_mm * COUNTS_PER_MM)
+        _, lane = self._moves[bisect_right(self._moves, (at, 2)) - 1]
+        return Lane.ACCEPT if lane else Lane.REJECT
+
+    def breaches(self) -> list[str]:
+        """Name every broken promise of the run; empty when all held."""
+        return [text for part in range(1, len(self.enters) + 1) for text in self._breaches_of(part)]
+
+    @property
+    def accepted(self) -> int:
+        """Parts that really went to the accept lane."""
+        return sum(self.physical_lane(part) is Lane.ACCEPT for part in range(1, len(self.enters) + 1))
+
+    def _breaches_of(self, part: int) -> list[str]:
+        lane = self.physical_lane(part)
+        reported = self.actuations.get(part, [])
+        found = []
+        if not reported:
+            found.append(f"part {part}: no actuation")
+        if len({item.lane for item in reported}) > 1 or len([item for item in reported if not item.replayed]) > 1:
+            found.append(f"part {part}: {len(reported)} actuations that differ")
+        if reported and reported[0].lane is not lane:
+            found.append(f"part {part}: reported {reported[0].lane}, was {lane}")
+        if lane is Lane.ACCEPT:
+            verdict, entered = self._accepts.get(part), self._entered.get(part)
+            if verdict is None:
+                found.append(f"part {part}: accepted without an ACCEPT")
+            elif entered is None or verdict.decided > entered.decide_by:
+                found.append(f"part {part}: accepted on a late ACCEPT")
+            if self.defective[part - 1]:
+                found.append(f"part {part}: defective and accepted")
+        wrong = [other for other in self._judged_on.get(part, ()) if other != part]
+        if wrong:
+            found.append(f"part {part}: judged on the frame of part {wrong[0]}")
+        return found
+
+    # ---- the pieces ----
+
+    def _place(self, parts: int) -> None:
+        position = 2000
+        for _ in range(parts):
+            self.enters.append(position)
+            self.defective.append(self.random.random() < 0.2)
+            self.board.place_part(EncoderCounts(position), EncoderCounts(position + int(PART_MM * COUNTS_PER_MM)))
+            position += int(PITCH_MM * COUNTS_PER_MM * self.random.uniform(0.9, 1.1))
+
+    def _under_camera(self, counts: int) -> int:
+        half = int(PART_MM * COUNTS_PER_MM / 2)
+        centre = counts - int(self.cameras["top"].distance_mm * COUNTS_PER_MM)
+        return self._nearest(centre, half)
+
+    def _nearest(self, counts: int, within: int) -> int:
+        place = bisect_left(self.enters, counts)
+        near = [item for item in (place - 1, place) if 0 <= item < len(self.enters)]
+        best = min(near, key=lambda item: abs(self.enters[item] - counts), default=-1)
+        return best + 1 if best >= 0 and abs(self.enters[best] - counts) <= within else 0
+
+    def _frame(self, at: HostNs, frame: FrameReady) -> None:
+        unit = self.world.units["acquire@top"]
+        self.world.at(at, lambda: unit.node is not None and self.world._carry(unit, [Publish(FRAME + "top", frame)]))  # noqa: SLF001
+
+    def _make_acquire(self, _now: HostNs) -> tuple[Node, Mapping[str, Device]]:
+        self.camera.restart()
+        return CameraUnit("acquire@top"), {}
+
+    def _make_judge(self, inspector: InspectorTwin) -> tuple[Node, Mapping[str, Device]]:
+        inspector.busy_until = HostNs(0)
+        frames = FramesTwin(self.random, self._trouble.overwritten)
+        node = JudgeNode(tuple(self.cameras), frames, inspector, _no_bundle, tolerance_ns=4 * MS, margin_ns=2 * MS)
+        return node, {}
+
+    def _make_line(self, now: HostNs) -> tuple[Node, Mapping[str, Device]]:
+        handshake = Handshake(self.random.randrange(1, 1 << 32), now)
+        node = self._line(self.settings, self.cameras, ("top",), handshake, plc_required=True)
+        return node, {"mcu": McuDevice(lambda: self._wire, lambda: self.random.getrandbits(32), now), "plc": self.plc}
+
+    def _act(self, action: Action) -> None:
+        faults = self.camera.faults
+        match action.verb:
+            case "lose" | "double" | "incomplete":
+                setattr(faults, action.verb, getattr(faults, action.verb) + action.count)
+            case "delay":
+                faults.delay, faults.delay_ns = faults.delay + action.count, action.span_ns
+            case "unplug" | "replug":
+                faults.unplugged = action.verb == "unplug"
+            case "kill":
+                self.world.kill(action.target)
+            case "freeze":
+                self.world.freeze(action.target, action.span_ns)
+            case "reset":
+                self.board.reset(self.random.getrandbits(32))
+            case "stop" if action.target == "plc":
+                self.plc.silence(HostNs(self.world.now + action.span_ns))
+            case "stop" | "start":
+                self.board.set_belt(self._speed if action.verb == "start" else 0)
+
+    def _hear(self, now: HostNs, topic: str, message: object) -> None:
+        at = now - self._start
+        if isinstance(message, PartEntered):
+            self._numbers[message.part] = number = self._nearest(message.at_counts, 5)
+            self._entered.setdefault(number, message)
+        elif isinstance(message, Verdict):
+            number = self._numbers.get(message.part, 0)
+            if message.disposition is Disposition.ACCEPT:
+                self._accepts[number] = message
+            self.shown.append(Shown(at, "verdict", message.disposition, tuple(message.reasons)))
+        elif isinstance(message, InspectionResult):
+            number = self._numbers.get(message.part, 0)
+            seen = (int(finding.score) for view in message.views for finding in view.findings)
+            self._judged_on.setdefault(number, []).extend(seen)
+        elif isinstance(message, Actuation):
+            number = self._nearest(message.at_counts - int(self.settings.gate_mm * COUNTS_PER_MM), 5)
+            number = self._numbers.get(message.part, number)
+            self.actuations.setdefault(number, []).append(message)
+            self.shown.append(Shown(at, "actuation", message.lane, (message.cause,)))
+        elif isinstance(message, Alarm):
+            self.shown.append(Shown(at, "alarm", message.kind))
+
+
+class CameraUnit:
+    """Stand for the process that owns the camera: says that it lives; the twin sends its frames."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.topics: tuple[str, ...] = ()
+        self.wake_at: HostNs | None = HostNs(0)
+        self._progress = 0
+
+    def start(self, now: HostNs) -> Sequence[Output]:
+        """State health."""
+        return self.wake(now)
+
+    def receive(self, topic: str, message: Struct, now: HostNs) -> Sequence[Output]:
+        """Nothing is listened to."""
+        return ()
+
+    def lost(self, topic: str, count: int, now: HostNs) -> Sequence[Output]:
+        """Nothing is listened to."""
+        return ()
+
+    def command(self, command: Command, now: HostNs) -> tuple[Reply, Sequence[Output]]:
+        """Refuse."""
+        return RefusedReply("a twin takes no commands"), ()
+
+    def wake(self, now: HostNs) -> Sequence[Output]:
+        """State health once a second."""
+        self._progress += 1
+        self.wake_at = HostNs(now + 1 * S)
+        component = Component("camera", Condition.OK)
+        return [Publish(STATUS + self.name, Health(self.name, Condition.OK, (component,), self._progress, now))]
+
+
+def _no_bundle(path: str) -> InspectorTwin:
+    from appliance.schema.errors import RuntimeFault
+
+    raise RuntimeFault(f"bundle {path}: the simulated world has none")

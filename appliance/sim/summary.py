@@ -1,0 +1,252 @@
+"""Sum a run up from its records and hold it against the plant's own truth."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+
+from msgspec import Struct
+
+from appliance.config import Loaded
+from appliance.decision.calibration import clopper_pearson
+from appliance.outputs import outbox
+from appliance.schema.actuation import Lane
+from appliance.schema.errors import StoreError
+from appliance.schema.frame import FrameCounts
+from appliance.schema.verdict import Disposition
+from appliance.sim.collector import Collector
+from appliance.sim.station import Layout
+from appliance.storage import database, queries
+from appliance.storage.queries import Inspection
+from appliance.storage.record_store import DATABASE
+
+MATCH_COUNTS = 5
+"""The microcontroller latches the sensor's edge to the count; a few counts cover rounding."""
+
+
+class Truth(Struct, frozen=True):
+    """Hold what the plant knows of a part."""
+
+    number: int
+    truth: str
+    enter_counts: int
+    lane: str
+    source: str | None = None
+
+    @property
+    def defective(self) -> bool:
+        """Whether the part has a defect."""
+        return self.truth != "good"
+
+
+class Summary(Struct, frozen=True):
+    """Hold the figures of a run; `to_json` lays them out as interface.md fixes them."""
+
+    parts: int
+    inspections: Sequence[Inspection]
+    pairs: Sequence[tuple[Truth, Inspection | None]]
+    frames: FrameCounts
+    verdicts: Mapping[str, int]
+    actuations: Mapping[str, int]
+    latencies_ms: Sequence[float]
+    stages: Mapping[str, Sequence[float]]
+    copies: float
+    images: int
+    plc: Mapping[str, int]
+    mqtt: Mapping[str, int]
+    runtime: str
+    precision: str
+    bundle: str
+    seconds: float
+
+    @property
+    def unaccounted(self) -> int:
+        """Parts that passed the sensor and have no actuation."""
+        return sum(found is None or found.lane is None for _, found in self.pairs)
+
+    @property
+    def accepted_without_verdict(self) -> int:
+        """Parts that physically went to the accept lane without an ACCEPT of their own in time."""
+        return sum(truth.lane == Lane.ACCEPT and not _accepted_rightly(found) for truth, found in self.pairs)
+
+    @property
+    def broken(self) -> list[str]:
+        """Name the promises that did not hold; empty when all did."""
+        found = []
+        if self.unaccounted:
+            found.append(f"{self.unaccounted} of {self.parts} parts have no actuation")
+        if self.accepted_without_verdict:
+            found.append(f"{self.accepted_without_verdict} parts were accepted without a verdict")
+        differing = sum(
+            row is not None and row.lane is not None and row.lane != truth.lane for truth, row in self.pairs
+        )
+        if differing:
+            found.append(f"{differing} parts lie in another lane than their actuation says")
+        return found
+
+    def truth(self) -> dict[str, int]:
+        """Count the parts against the plant's truth, by the lane they physically went to."""
+        good = [truth for truth, _ in self.pairs if not truth.defective]
+        bad = [truth for truth, _ in self.pairs if truth.defective]
+        return {
+            "good": len(good),
+            "defective": len(bad),
+            "escapes": sum(truth.lane == Lane.ACCEPT for truth in bad),
+            "overkill": sum(truth.lane != Lane.ACCEPT for truth in good),
+        }
+
+    def to_json(self) -> dict[str, object]:
+        """Lay the summary out for machines."""
+        inspected = [row for row in self.inspections if row.lane is not None]
+        return {
+            "parts": self.parts,
+            "triggers": len(self.inspections),
+            "frames": {
+                "good": self.frames.good,
+                "incomplete": self.frames.incomplete,
+                "underrun": self.frames.underrun,
+                "missed": self.frames.missed,
+            },
+            "verdicts": {item.value: self.verdicts.get(item.value, 0) for item in Disposition},
+            "actuations": {item.value: self.actuations.get(item.value, 0) for item in Lane},
+            "unaccounted": self.unaccounted,
+            "accepted_without_verdict": self.accepted_without_verdict,
+            "truth": self.truth(),
+            "latency_ms": {
+                "trigger_to_verdict": percentiles(self.latencies_ms),
+                "stages": {name: percentiles(values) for name, values in self.stages.items()},
+            },
+            "copies_per_frame": self.copies,
+            "rows": {"inspections": len(inspected), "images": self.images},
+            "plc": dict(self.plc),
+            "mqtt": dict(self.mqtt),
+            "runtime": self.runtime,
+            "precision": self.precision,
+            "bundle": self.bundle,
+            "seconds": round(self.seconds, 1),
+        }
+
+    def lines(self) -> list[str]:
+        """Say the summary in a few lines for a person; every share with its count and exact 95 % interval."""
+        truth = self.truth()
+        latency = percentiles(self.latencies_ms)
+        return [
+            f"{self.parts} parts: {self.actuations.get('accept', 0)} accepted, {self.actuations.get('reject', 0)} rejected, "
+            f"{self.unaccounted} unaccounted, {self.accepted_without_verdict} accepted without a verdict",
+            f"escapes {share(truth['escapes'], truth['defective'])}; overkill {share(truth['overkill'], truth['good'])}",
+            f"trigger to verdict {latency['p50']} ms p50, {latency['p99']} ms p99, {latency['max']} ms max; "
+            f"{self.copies:g} copies per frame; {self.runtime} {self.precision}",
+            f"PLC took {self.plc['acked']} of {self.plc['results']} results; broker took {self.mqtt['acked']} of "
+            f"{self.mqtt['published']} messages; {len(self.inspections)} rows, {self.images} images",
+        ]
+
+
+def summarise(loaded: Loaded, layout: Layout, collector: Collector, parts: int, seconds: float) -> Summary:
+    """Sum a finished run up from database, outbox, the plant's files and what was heard."""
+    with closing(database.open_reader(loaded.state / DATABASE)) as connection:
+        rows = queries.newest(connection, 1_000_000)[::-1]
+        counted = queries.summary(connection)
+        entered = dict(connection.execute("SELECT part, at_counts FROM entered").fetchall())
+    messages = outbox.read_counts(loaded.state / outbox.FILE)
+    stages = collector.stages()
+    frames = max(1, sum(collector.frame_ids.values()))
+    judged = [row for row in rows if row.bundle]
+    copies = collector.frame_copies + sum(row.copies or 0 for row in rows)
+    return Summary(
+        parts=parts,
+        inspections=rows,
+        pairs=_match(_truths(layout), rows, entered),
+        frames=_account(collector, rows),
+        verdicts=Counter(row.disposition for row in rows),
+        actuations=Counter(row.lane for row in rows if row.lane is not None),
+        latencies_ms=[row.latency_ms for row in rows if row.latency_ms is not None],
+        stages={
+            "transfer": [item.transfer_ms for item in stages],
+            "queue": [item.queue_ms for item in stages],
+            "preprocess": [item.preprocess_ms for item in stages],
+            "inference": [item.inference_ms for item in stages],
+            "decide": [item.decide_ms for item in stages],
+        },
+        copies=copies / frames,
+        images=counted.images,
+        plc={"results": len([row for row in rows if row.lane is not None]), "acked": counted.acked},
+        mqtt={"published": messages.put, "acked": messages.acked},
+        runtime=judged[-1].runtime or "" if judged else "",
+        precision=judged[-1].precision or "" if judged else "",
+        bundle=judged[-1].bundle or "" if judged else "",
+        seconds=seconds,
+    )
+
+
+def settled(loaded: Loaded, parts: int) -> bool:
+    """Say whether every part has its row, the PLC took every result and the broker every message."""
+    try:
+        with closing(database.open_reader(loaded.state / DATABASE)) as connection:
+            counted = queries.summary(connection)
+        messages = outbox.read_counts(loaded.state / outbox.FILE)
+    except StoreError:
+        return False
+    actuated = sum(counted.actuations.values())
+    return actuated >= parts and counted.acked >= actuated and messages.pending == 0
+
+
+def percentiles(values: Sequence[float]) -> dict[str, float]:
+    """Give p50, p99 and max by rank (no interpolation), rounded to 0.01; empty samples give zeros."""
+    if not values:
+        return {"p50": 0.0, "p99": 0.0, "max": 0.0}
+    ordered = sorted(values)
+
+    def rank(share: float) -> float:
+        return round(ordered[min(len(ordered) - 1, int(share * len(ordered)))], 2)
+
+    return {"p50": rank(0.5), "p99": rank(0.99), "max": round(ordered[-1], 2)}
+
+
+def share(hits: int, count: int) -> str:
+    """Write a share with its count and exact two-sided 95 % interval (Clopper-Pearson)."""
+    if not count:
+        return "0 of 0"
+    low, high = clopper_pearson(hits, count)
+    return f"{hits} of {count} ({hits / count:.1%}, 95 % interval {low:.1%} to {high:.1%})"
+
+
+def _accepted_rightly(found: Inspection | None) -> bool:
+    return (
+        found is not None
+        and found.disposition == Disposition.ACCEPT
+        and found.held_disposition == Disposition.ACCEPT
+        and found.margin_ms is not None
+        and found.margin_ms >= 0
+    )
+
+
+def _truths(layout: Layout) -> list[Truth]:
+    lanes = {item["number"]: item["lane"] for item in map(json.loads, layout.physical.read_text("utf-8").splitlines())}
+    found = []
+    for item in map(json.loads, layout.truth.read_text("utf-8").splitlines()):
+        found.append(
+            Truth(
+                item["number"], item["truth"], item["enter_counts"], lanes.get(item["number"], "reject"), item["source"]
+            )
+        )
+    return found
+
+
+def _match(
+    truths: Sequence[Truth], rows: Sequence[Inspection], entered: Mapping[int, int]
+) -> list[tuple[Truth, Inspection | None]]:
+    """Join the plant's parts with the recorded ones by the place on the belt at which they entered."""
+    by_place = {entered[row.id]: row for row in rows if row.id in entered}
+    found = []
+    for truth in truths:
+        near = range(truth.enter_counts - MATCH_COUNTS, truth.enter_counts + MATCH_COUNTS + 1)
+        found.append((truth, next((by_place[place] for place in near if place in by_place), None)))
+    return found
+
+
+def _account(collector: Collector, rows: Sequence[Inspection]) -> FrameCounts:
+    """Give the cameras' account; triggers that no acquire process lived to account for are missed."""
+    counts = collector.frame_counts
+    known = counts.good + counts.incomplete + counts.underrun + counts.missed
+    triggers = sum(item.exposed is not None for item in collector.parts.values())
+    return FrameCounts(counts.good, counts.incomplete, counts.underrun, counts.missed + max(0, triggers - known))

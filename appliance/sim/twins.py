@@ -1,0 +1,210 @@
+"""Play the line's neighbours in the simulated world: camera, ring, model, wire and PLC.
+
+Each twin speaks the same port as the real thing and can be as bad: frames get lost, late or doubled, the model is slow,
+the ring is overwritten, the wire garbles.
+"""
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from appliance.ports.inspector import Inspection
+from appliance.schema.clocks import MS, CameraNs, EncoderCounts, HostNs
+from appliance.schema.errors import FrameOverwritten
+from appliance.schema.finding import Finding, ViewResult
+from appliance.schema.frame import FrameCounts, FrameReady, PixelFormat, SlotRef
+from firmware_bridge.board import CoreBoard
+
+DEFECT_SCORE = 3.0
+GOOD_SCORE = 0.5
+LIMIT = 1.0
+SHOWN = "shown"
+"""Kind of the finding in which the model's twin says which part it really saw; its score is the part's number."""
+
+
+class CameraFaults(Struct):
+    """Count what the camera still has to do wrong."""
+
+    lose: int = 0
+    double: int = 0
+    incomplete: int = 0
+    delay: int = 0
+    delay_ns: int = 0
+    unplugged: bool = False
+
+
+class CameraTwin:
+    """Play a camera with its acquire process's ring: an edge on its line becomes a frame some milliseconds later."""
+
+    def __init__(self, name: str, generator: random.Random, deliver: Callable[[HostNs, FrameReady], None]) -> None:
+        self.name = name
+        self.faults = CameraFaults()
+        self.seen: dict[tuple[int, int], int] = {}
+        """Physical part number by (epoch, frame id): what the pixels show."""
+        self._random = generator
+        self._deliver = deliver
+        self._epoch = 1
+        self._frame_id = 0
+        self._good = 0
+
+    def restart(self) -> None:
+        """Begin a new acquisition: a new epoch, exposures counted from 0."""
+        self._epoch += 1
+        self._frame_id = 0
+
+    def edge(self, at: HostNs, counts: EncoderCounts, part: int) -> None:
+        """Take a rising edge on the camera line while `part` lies under the camera (0: empty belt)."""
+        faults = self.faults
+        if faults.unplugged:
+            return
+        exposures = 1
+        if faults.double:
+            faults.double -= 1
+            exposures = 2
+        for number in range(exposures):
+            self._expose(HostNs(at + number * MS), counts, part)
+
+    def _expose(self, at: HostNs, counts: EncoderCounts, part: int) -> None:
+        faults = self.faults
+        frame_id, self._frame_id = self._frame_id, self._frame_id + 1
+        self.seen[self._epoch, frame_id] = part
+        if faults.lose:
+            faults.lose -= 1
+            return
+        complete = not faults.incomplete
+        faults.incomplete -= not complete
+        arrived = HostNs(at + 2 * MS + self._random.randrange(2 * MS))
+        if faults.delay:
+            faults.delay -= 1
+            arrived = HostNs(arrived + faults.delay_ns)
+        self._good += complete
+        frame = FrameReady(
+            camera=self.name,
+            ref=SlotRef(self._epoch, frame_id % 8, 2 * frame_id + 2),
+            frame_id=frame_id,
+            exposed=CameraNs(at),
+            exposed_at=HostNs(at + self._random.randrange(-20_000, 20_000)),
+            exposed_uncertainty_ns=20_000,
+            encoder=counts,
+            arrived=arrived,
+            rows=1,
+            columns=2,
+            pixel_format=PixelFormat.MONO8,
+            exposure_us=1000.0,
+            gain_db=0.0,
+            copies=0,
+            counts=FrameCounts(good=self._good),
+            complete=complete,
+        )
+        self._deliver(arrived, frame)
+
+
+class FramesTwin:
+    """Play the ring for one reader; now and then a slot was reclaimed meanwhile."""
+
+    def __init__(self, generator: random.Random, overwritten: float) -> None:
+        self._random = generator
+        self._overwritten = overwritten
+
+    def attach(self, camera: str) -> None:
+        """The ring is always there."""
+
+    @contextmanager
+    def borrow(self, frame: FrameReady) -> Iterator[NDArray[np.uint8]]:
+        """Lend no pixels worth looking at; the model's twin looks the part up by the frame."""
+        yield np.zeros((1, 2), np.uint8)
+        if self._overwritten and self._random.random() < self._overwritten:
+            raise FrameOverwritten(
+                f"camera {frame.camera}: slot {frame.ref.slot} was reclaimed; raise slots or lease_ms"
+            )
+
+    def release(self, frame: FrameReady) -> None:
+        """Nothing is held."""
+
+    def refresh(self, now_ns: int) -> None:
+        """Nobody asks."""
+
+
+class InspectorTwin:
+    """Play a perfect model that takes its time: it knows the truth of the part that the frame really shows."""
+
+    bundle = "sha256:twin"
+    runtime = "twin"
+    precision = "f32"
+    accept_below: float | None = LIMIT
+    reject_above: float | None = LIMIT
+
+    def __init__(
+        self,
+        camera: CameraTwin,
+        defective: Callable[[int], bool],
+        clock: Callable[[], HostNs],
+        generator: random.Random,
+        *,
+        typical_ns: int = 6 * MS,
+        slow: float = 0.0,
+        slow_ns: int = 400 * MS,
+    ) -> None:
+        self.busy_until = HostNs(0)
+        self._camera = camera
+        self._defective = defective
+        self._clock = clock
+        self._random = generator
+        self._typical, self._slow, self._slow_ns = typical_ns, slow, slow_ns
+
+    def inspect(self, frame: FrameReady, pixels: NDArray[np.uint8]) -> Inspection:
+        """Judge the part that was under the camera when this frame was exposed."""
+        part = self._camera.seen[frame.ref.epoch, frame.frame_id]
+        score = DEFECT_SCORE if part == 0 or self._defective(part) else GOOD_SCORE
+        spent = self._typical // 2 + self._random.randrange(self._typical)
+        if self._slow and self._random.random() < self._slow:
+            spent += self._slow_ns
+        finished = HostNs(max(self._clock(), self.busy_until) + spent)
+        self.busy_until = finished
+        shown = Finding(SHOWN, float(part), None)
+        view = ViewResult(frame.camera, frame.frame_id, score, 1.0, (shown,))
+        return Inspection(view, 0.0, spent / MS, finished)
+
+
+class WireTwin:
+    """Play the serial line to the core: bytes may be garbled or vanish."""
+
+    def __init__(self, board: CoreBoard, generator: random.Random, damage: float) -> None:
+        self._board = board
+        self._random = generator
+        self._damage = damage
+        self._received = b""
+
+    def listen(self) -> bool:
+        """Take what the core has sent by now and say whether anything waits; called after each step of the core."""
+        self._received += self._garble(self._board.read())
+        return bool(self._received)
+
+    def fileno(self) -> int:
+        """Any descriptor while something waits, -1 otherwise: what a poll would tell."""
+        return 0 if self._received else -1
+
+    def read(self) -> bytes:
+        """Take what waits."""
+        data, self._received = self._received, b""
+        return data
+
+    def write(self, data: bytes) -> None:
+        """Send to the core."""
+        self._board.write(self._garble(data))
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def _garble(self, data: bytes) -> bytes:
+        if not data or not self._damage or self._random.random() >= self._damage:
+            return data
+        if self._random.random() < 0.5:
+            return b""
+        broken = bytearray(data)
+        broken[self._random.randrange(len(broken))] ^= 1 << self._random.randrange(8)
+        return bytes(broken)

@@ -1,0 +1,217 @@
+"""Run Nodes in one thread on a manual clock, over a seeded bus that loses, delays, doubles and reorders.
+
+The Nodes are the very objects that `_loop.py` runs on real sockets; here their clock, bus and process are played.
+Everything random comes from one generator, so a seed names a whole history.
+"""
+
+import heapq
+import itertools
+import random
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+from appliance.ports.device import Device
+from appliance.ports.node import Node, Output, Publish
+from appliance.schema.clocks import MS, HostNs
+from appliance.sim.scenario import BusFaults
+
+HOP = 120_000
+"""Time of a message from socket to socket, ns; measured by bench/hop.py on a quiet machine."""
+
+RESTART = 300 * MS
+"""From the death of a process to its first turn, as systemd starts it again (RestartSec) plus its imports."""
+
+Factory = Callable[[HostNs], tuple[Node, Mapping[str, Device]]]
+Listener = Callable[[HostNs, str, Struct], None]
+
+
+class Physics(Protocol):
+    """Play what is no process: belt, sensors, microcontroller."""
+
+    def due_at(self) -> HostNs:
+        """Next instant at which something physical happens."""
+
+    def run_until(self, now: HostNs) -> None:
+        """Let it happen."""
+
+
+class Busy(Protocol):
+    """Tell how long the last call of a unit kept its process busy."""
+
+    busy_until: HostNs
+
+
+class Unit:
+    """Play one process: a node with its devices, which can be killed, frozen and started again."""
+
+    def __init__(self, name: str, factory: Factory, busy: Busy | None = None) -> None:
+        self.name = name
+        self.factory = factory
+        self.busy = busy
+        self.node: Node | None = None
+        self.devices: Mapping[str, Device] = {}
+        self.life = 0
+        """Counts starts; a message sent to an earlier life is lost with it."""
+        self.start_at: HostNs | None = HostNs(0)
+        self.frozen_until = HostNs(0)
+        self.waiting: list[tuple[str, Struct]] = []
+        self._due: HostNs | None = None
+        self._stale = True
+
+    def touch(self) -> None:
+        """Say that something in the unit may have changed when it wants its next turn."""
+        self._stale = True
+
+    def held_until(self, now: HostNs) -> HostNs:
+        """Instant until which the process cannot take a turn."""
+        busy = self.busy.busy_until if self.busy is not None else HostNs(0)
+        return max(now, self.frozen_until, busy)
+
+    @property
+    def due_at(self) -> HostNs | None:
+        """Next instant at which the unit wants a turn; None while it is dead for good."""
+        if self._stale:
+            self._due, self._stale = self._work_out_due(), False
+        return self._due
+
+    def _work_out_due(self) -> HostNs | None:
+        if self.node is None:
+            return self.start_at
+        times = [self.node.wake_at, *(device.wake_at for device in self.devices.values())]
+        due = min((time for time in times if time is not None), default=None)
+        if self.waiting or any(device.fileno() >= 0 for device in self.devices.values()):
+            due = HostNs(0)
+        return self.held_until(due) if due is not None else None
+
+
+class World:
+    """Hold all units, the bus between them and the physics under them."""
+
+    def __init__(self, seed: int, physics: Physics, faults: BusFaults = BusFaults()) -> None:
+        self.now = HostNs(1_000_000_000)
+        self.random = random.Random(seed)
+        self.faults = faults
+        self.units: dict[str, Unit] = {}
+        self.listeners: list[Listener] = []
+        """Hear every message as its writer sent it, before the bus touches it."""
+        self._physics = physics
+        self._heap: list[tuple[int, int, Callable[[], None]]] = []
+        self._order = itertools.count()
+
+    def add(self, unit: Unit) -> None:
+        """Put a unit into the world; it starts at once."""
+        unit.start_at = self.now
+        unit.touch()
+        self.units[unit.name] = unit
+
+    def at(self, instant: HostNs, act: Callable[[], None]) -> None:
+        """Do something at an instant."""
+        heapq.heappush(self._heap, (instant, next(self._order), act))
+
+    def kill(self, name: str) -> None:
+        """End a process as SIGKILL does; it is started again after RESTART."""
+        unit = self.units[name]
+        for device in unit.devices.values():
+            device.close()
+        unit.node, unit.devices, unit.waiting = None, {}, []
+        unit.life += 1
+        unit.frozen_until = HostNs(0)
+        unit.start_at = HostNs(self.now + RESTART)
+        unit.touch()
+
+    def freeze(self, name: str, span_ns: int) -> None:
+        """Stop a process for a time as SIGSTOP does; what is sent to it waits."""
+        self.units[name].frozen_until = HostNs(self.now + span_ns)
+        self.units[name].touch()
+
+    def run_until(self, end: HostNs) -> None:
+        """Let everything happen that is due up to `end`."""
+        while True:
+            instant = self._next()
+            if instant > end:
+                self.now = end
+                self._physics.run_until(end)
+                return
+            self.now = max(self.now, instant)
+            self._physics.run_until(self.now)
+            while self._heap and self._heap[0][0] <= self.now:
+                heapq.heappop(self._heap)[2]()
+            for unit in self.units.values():
+                due = unit.due_at
+                if due is not None and due <= self.now:
+                    unit.touch()
+                    self._turn(unit)
+
+    def _next(self) -> HostNs:
+        times: list[int] = [self._physics.due_at()]
+        if self._heap:
+            times.append(self._heap[0][0])
+        times += [due for due in (unit.due_at for unit in self.units.values()) if due is not None]
+        return HostNs(min(times))
+
+    def _turn(self, unit: Unit) -> None:
+        if unit.node is None:
+            if unit.start_at is not None and self.now >= unit.start_at:
+                unit.start_at = None
+                unit.node, unit.devices = unit.factory(self.now)
+                self._act(unit, unit.node.start(self.now))
+            return
+        while unit.waiting and unit.held_until(self.now) <= self.now:
+            topic, message = unit.waiting.pop(0)
+            self._act(unit, unit.node.receive(topic, message, self.now))
+        if unit.held_until(self.now) > self.now:
+            return
+        for name, device in unit.devices.items():
+            due = device.wake_at
+            if device.fileno() >= 0 or (due is not None and self.now >= due):
+                for message in device.read(self.now):
+                    self._act(unit, unit.node.receive(f"device:{name}", message, self.now))
+        due = unit.node.wake_at
+        if due is not None and self.now >= due:
+            self._act(unit, unit.node.wake(self.now))
+
+    def _act(self, unit: Unit, outputs: Sequence[Output]) -> None:
+        """Carry out what a node wants; a busy process is done with it only when it is no longer busy."""
+        done = unit.busy.busy_until if unit.busy is not None else self.now
+        if done > self.now and outputs:
+            life = unit.life
+            self.at(done, lambda: self._carry(unit, outputs) if unit.life == life else None)
+        else:
+            self._carry(unit, outputs)
+
+    def _carry(self, unit: Unit, outputs: Iterable[Output]) -> None:
+        unit.touch()
+        for output in outputs:
+            if isinstance(output, Publish):
+                for listener in self.listeners:
+                    listener(self.now, output.topic, output.message)
+                self._send(output.topic, output.message)
+            else:
+                unit.devices[output.device].write(output.message, self.now)
+
+    def _send(self, topic: str, message: Struct) -> None:
+        for unit in self.units.values():
+            if unit.node is None or not topic.startswith(unit.node.topics):
+                continue
+            if self.faults.lose and self.random.random() < self.faults.lose:
+                continue
+            copies = 2 if self.faults.double and self.random.random() < self.faults.double else 1
+            for _ in range(copies):
+                delay = HOP + (self.random.randrange(self.faults.delay_ns) if self.faults.delay_ns else 0)
+                self.at(HostNs(self.now + delay), self._arrival(unit, topic, message))
+
+    def _arrival(self, unit: Unit, topic: str, message: Struct) -> Callable[[], None]:
+        life = unit.life
+
+        def arrive() -> None:
+            if unit.node is None or unit.life != life:
+                return
+            if unit.waiting or unit.held_until(self.now) > self.now:
+                unit.waiting.append((topic, message))
+            else:
+                self._act(unit, unit.node.receive(topic, message, self.now))
+            unit.touch()
+
+        return arrive
