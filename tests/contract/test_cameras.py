@@ -1,0 +1,499 @@
+"""Cameras through two unrelated GenTL producers: our simulated one and the one inside the genicam wheel.
+
+Each scenario runs in a process of its own, because a producer is loaded once a process; this file is that program too.
+"""
+
+import json
+import os
+import select
+import signal
+import struct
+import subprocess
+import sys
+import threading
+import time
+import zlib
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+import cv2
+import msgspec
+import numpy as np
+import pytest
+
+from appliance.bus.ring import RingReader, RingWriter, ring_path
+from appliance.cameras.chunks import ChunkField, ChunkReader, chunk_fields
+from appliance.cameras.exposures import ExposureNumbers
+from appliance.cameras.folder import FolderCamera
+from appliance.cameras.messages import CameraLost, CameraOpened, FrameArrived, Requeue, SoftwareTrigger, Start
+from appliance.cameras.settings import limit_of
+from appliance.config import Camera
+from appliance.ports.node import Publish
+from appliance.schema.clocks import HostNs
+from appliance.schema.frame import FrameReady
+from appliance.schema.health import Alarm, Health
+from appliance.sim.camera.build import build
+from appliance.sim.plant import MONO8, Plant
+
+ROOT = Path(__file__).parents[2]
+LIMIT_S = 20.0
+"""No scenario needs a quarter of it; it only ends one that hangs."""
+
+
+def viky() -> Path:
+    spec = find_spec("genicam")
+    assert spec is not None
+    assert spec.submodule_search_locations
+    return Path(spec.submodule_search_locations[0]) / "viky.cti"
+
+
+@pytest.fixture(scope="session")
+def sim() -> Path:
+    return build()
+
+
+@pytest.fixture
+def plant(tmp_path: Path):
+    with Plant.create(tmp_path / "plant", {0: (320, 240, MONO8)}) as made:
+        made.run_belt(10_000, HostNs(time.monotonic_ns()))
+        yield made
+
+
+def play(scenario: str, folder: Path, producer: Path, plant: Path | None = None, **settings: object) -> dict:
+    """Run a scenario in a fresh process; gives what it reports."""
+    arguments = {"producer": str(producer), "serial": "SIM0", "width_px": 320, "height_px": 240, "slots": 6} | settings
+    arguments = {"pixel_format": "Mono8", "trigger": "Software"} | arguments
+    environment = os.environ | {"PYTHONPATH": str(ROOT)} | ({"FIRSTSHIFT_PLANT": str(plant)} if plant else {})
+    done = subprocess.run(
+        [sys.executable, "-W", "error", __file__, scenario, str(folder), json.dumps(arguments)],
+        capture_output=True, text=True, timeout=3 * LIMIT_S, env=environment, check=False,
+    )  # fmt: skip
+
+    assert 0 == done.returncode, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_frames_reach_another_process_without_a_copy(sim: Path, tmp_path: Path) -> None:
+    """The simulated producer writes into the memory that the reader's process maps: 0 copies for every frame."""
+    told = play("stream", tmp_path, sim, frames=200)
+
+    assert [0] == told["copies"]
+    assert told["sums_here"] == told["sums_there"]
+    assert list(range(200)) == told["frame_ids"]
+    assert {"good": 200, "incomplete": 0, "underrun": 0, "missed": 0} == told["counts"]
+    assert len(set(told["sums_here"])) > 100
+
+
+def test_a_foreign_producer_is_read_alike(tmp_path: Path) -> None:
+    """The same consumer runs on a producer we did not write, without timestamps, trigger or exposure settings."""
+    told = play("stream", tmp_path, viky(), serial="1", width_px=400, height_px=400, frames=20)
+
+    assert [0] == told["copies"]
+    assert told["sums_here"] == told["sums_there"]
+    assert told["frame_ids"] == sorted(set(told["frame_ids"]))
+    assert told["frame_ids"][-1] + 1 == sum(told["counts"].values())  # it counts from 1: its first is taken for lost
+    assert 20 == told["counts"]["good"]
+    assert min(told["uncertainty_ns"]) >= 50_000_000
+
+
+def test_exposures_lie_in_host_time(sim: Path, tmp_path: Path) -> None:
+    """With a latched clock an exposure's start lies between its trigger and its arrival, within its uncertainty."""
+    told = play("stream", tmp_path, sim, frames=30)
+
+    assert max(told["uncertainty_ns"]) < 5_000_000
+    assert all(told["is_between"])
+    assert all(encoder is not None for encoder in told["encoders"])
+
+
+def test_an_unplugged_camera_comes_back_by_itself(sim: Path, plant: Plant, tmp_path: Path) -> None:
+    """Unplugging is reported with cause and remedy; replugging goes on in a new epoch with exposures from 0."""
+    told = play("unplug", tmp_path, sim, plant.path)
+
+    assert ["ok", "failed", "ok"] == told["conditions"]
+    assert "check cable and power" in told["remedy"]
+    assert 2 == told["epochs"]
+    assert [0, 0] == told["first_ids"]
+    assert ["camera_lost"] == told["alarms"]
+    assert 10 == told["counts"]["good"]
+
+
+def test_every_exposure_is_accounted_for(sim: Path, plant: Plant, tmp_path: Path) -> None:
+    """Exposures = good + incomplete + under-run + missed, whatever was lost on the way."""
+    told = play("faults", tmp_path, sim, plant.path)
+    counts = told["counts"]
+
+    assert told["exposures"] == sum(counts.values())
+    assert 3 == counts["missed"]
+    assert 2 == counts["incomplete"]
+    assert told["producer_underruns"] == counts["underrun"]
+    assert counts["underrun"] >= 4
+    assert 2 == told["published_incomplete"]
+    assert "slots_exhausted" in told["alarms"]
+
+
+def test_a_killed_reader_costs_no_slot(sim: Path, tmp_path: Path) -> None:
+    """When a process that holds every slot dies, the camera has them again and no lease had to run out."""
+    told = play("killed_reader", tmp_path, sim, lease_ms=60_000)
+
+    assert told["held"] == 6
+    assert told["out_after"] == 0
+    assert told["forced"] == 0
+
+
+def test_closing_leaves_nothing(sim: Path, tmp_path: Path) -> None:
+    """Threads, mappings and descriptors end with the device and its ring."""
+    told = play("close", tmp_path, sim)
+
+    assert ["MainThread"] == told["threads"]
+    assert [] == told["mappings"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"serial": "NONE"}, "serial NONE is not connected, serials seen are: SIM0, SIM1; check cable"),
+        ({"producer": "/nowhere/x.cti"}, "producer /nowhere/x.cti does not exist; install"),
+        ({"producer": __file__}, "cannot be loaded"),
+        ({"width_px": 323}, "Width 323 px, limit is 16 to 2448 in steps of 8; correct [camera.top]"),
+        ({"gain_db": 48.0}, "Gain 48.0 dB, limit is 0 to 24; correct [camera.top]"),
+    ],
+)
+def test_a_camera_that_cannot_be_opened_says_why(sim: Path, tmp_path: Path, change: dict, words: str) -> None:
+    """One line names the thing, the value, the limit and the remedy; the device goes on trying."""
+    told = play("refused", tmp_path, **({"producer": sim} | change))
+
+    assert words in told["cause"]
+    assert [1, 2] == told["attempts"]
+
+
+def test_a_camera_in_use_is_refused(sim: Path, plant: Plant, tmp_path: Path) -> None:
+    """A second process is told that the camera is held, and by what to do."""
+    told = play("in_use", tmp_path, sim, plant.path)
+
+    assert "end the program that holds it" in told["cause"]
+
+
+CHUNK_XML = b"""<RegisterDescription xmlns="http://www.genicam.org/GenApi/Version_1_1">
+  <Port Name="IdPort"><ChunkID>1001</ChunkID></Port>
+  <Integer Name="ChunkFrameID"><pValue>IdReg</pValue></Integer>
+  <IntReg Name="IdReg"><Address>0x2</Address><Length>4</Length><pPort>IdPort</pPort><Endianess>BigEndian</Endianess></IntReg>
+  <Port Name="GainPort"><ChunkID>a</ChunkID></Port>
+  <FloatReg Name="ChunkGain"><Address>0</Address><Length>8</Length><pPort>GainPort</pPort></FloatReg>
+  <SwissKnife Name="ChunkExposureTime"><Formula>1</Formula></SwissKnife>
+</RegisterDescription>"""
+
+
+def test_chunk_ids_are_hexadecimal() -> None:
+    """A description's ChunkID 1001 is chunk 0x1001; computed features are left out."""
+    fields = chunk_fields(CHUNK_XML, ("ChunkFrameID", "ChunkGain", "ChunkExposureTime", "ChunkEncoderValue"))
+    values: dict[str, float] = {}
+    chunks = ChunkReader(fields)
+    chunks.read(0x1001, b"\xff\xff\x00\x00\x01\x02", values)
+    chunks.read(0xA, struct.pack("<d", 1.5), values)
+
+    assert {"ChunkFrameID": ChunkField(0x1001, 2, ">I"), "ChunkGain": ChunkField(0xA, 0, "<d")} == fields
+    assert {"ChunkFrameID": 258, "ChunkGain": 1.5} == values
+    assert not chunks.is_wanted(1001)
+
+
+def test_short_block_ids_of_gige_wrap_without_a_gap() -> None:
+    """GigE block ids run 1 to 65535 and on to 1; exposures run on from 0."""
+    numbers = ExposureNumbers("GEV")
+    seen = [numbers.number(block) for block in (1, 2, 65_535, 1, 3)]
+
+    assert [0, 1, 65_534, 65_535, 65_537] == seen
+    assert [0, 70_000] == [ExposureNumbers("U3V").number(block) for block in (0, 70_000)]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "limit"),
+    [
+        ((16, 16, 64, 8), ""),
+        ((20, 16, 64, 8), "16 to 64 in steps of 8"),
+        ((72, 16, 64, 8), "16 to 64"),
+        ((0.5, 0, 1, 0), ""),
+    ],
+)
+def test_limits_are_named(numbers: tuple[float, float, float, float], limit: str) -> None:
+    """A value outside its range or off its step is named with the limit it breaks."""
+    assert limit == limit_of(*numbers)
+
+
+def test_a_folder_is_replayed_like_a_camera(tmp_path: Path) -> None:
+    """Images come in the order of their names, at their rate, as one copy each; a full ring is an under-run."""
+    for name, value in (("a.png", 10), ("b.png", 20)):
+        cv2.imwrite(str(tmp_path / name), np.full((16, 32), value, np.uint8))
+    camera = Camera(producer=str(tmp_path), serial="-", width_px=32, height_px=16, pixel_format=PixelFormat.MONO8)
+    ring = RingWriter.create(ring_path(tmp_path, "top"), 2, 16 * 32)
+    device = FolderCamera("top", tmp_path, camera, ring, rate_hz=10)
+    opened = device.read(HostNs(0))
+    device.write(Start(), HostNs(0))
+    messages = [message for tenth in range(6) for message in device.read(HostNs(tenth * 100_000_000))]
+    device.write(Requeue(0), HostNs(0))
+    messages += device.read(HostNs(600_000_000))
+    device.close()
+    frames = [message for message in messages if isinstance(message, FrameArrived)]
+    pixels = []
+    for slot in range(2):
+        with ring.pixels(slot) as memory:
+            pixels.append(memory[0])
+    ring.close()
+
+    assert [CameraOpened("folder", tmp_path.name, 512)] == opened
+    assert [(0, 0, 0), (1, 1, 0), (5, 0, 3)] == [(frame.frame_id, frame.slot, frame.underruns) for frame in frames]
+    assert {1} == {frame.copies for frame in frames}
+    assert [20, 20] == pixels
+
+
+# What follows runs in the scenario's own process.
+
+
+class Rig:
+    """One acquire node with its real device and ring, turned by hand."""
+
+    def __init__(self, folder: Path, arguments: dict) -> None:
+        from appliance.cameras.device import GenicamCamera
+        from appliance.services._loop import SystemClock
+        from appliance.services.acquire import AcquireNode
+
+        self.frames_wanted = arguments.pop("frames", 0)
+        settings = msgspec.convert(arguments, Camera)
+        self.folder = folder
+        self.clock = SystemClock()
+        self.ring = RingWriter.create(ring_path(folder, "top"), settings.slots, 320 * 240, settings.lease_ms)
+        self.device = GenicamCamera("top", settings, self.ring, self.clock)
+        self.node = AcquireNode("top", settings, self.ring)
+        self.frames: list[FrameReady] = []
+        self.arrived: list[FrameArrived] = []
+        self.health: list[Health] = []
+        self.alarms: list[str] = []
+        self.on_frame: Callable[[FrameReady], None] = lambda _frame: None
+        self.act(self.node.start(self.clock.now()))
+
+    def act(self, outputs: object) -> None:
+        for output in outputs:
+            if not isinstance(output, Publish):
+                self.device.write(output.message, self.clock.now())
+            elif isinstance(output.message, FrameReady):
+                self.frames.append(output.message)
+                self.on_frame(output.message)
+            elif isinstance(output.message, Health):
+                self.health.append(output.message)
+            elif isinstance(output.message, Alarm):
+                self.alarms.append(output.message.kind)
+
+    def turn_until(self, done: Callable[[], bool]) -> None:
+        limit = self.clock.now() + int(LIMIT_S * 1e9)
+        while not done():
+            now = self.clock.now()
+            if now > limit:
+                raise TimeoutError(str(self.health[-1]))
+            due = self.node.wake_at
+            select.select([self.device.fileno()], [], [], 0.1 if due is None else max(0.0, (due - now) / 1e9))
+            for message in self.device.read(self.clock.now()):
+                if isinstance(message, FrameArrived):
+                    self.arrived.append(message)
+                self.act(self.node.receive("device:camera", message, self.clock.now()))
+            self.act(self.node.wake(self.clock.now()))
+
+    def opened(self) -> bool:
+        return self.health[-1].components[0].condition == "ok"
+
+    def take(self, number: int) -> None:
+        """Trigger frame by frame, as a free-running camera needs none."""
+        target = len(self.frames) + number
+        while len(self.frames) < target:
+            before = len(self.frames)
+            self.device.write(SoftwareTrigger(), self.clock.now())
+            self.turn_until(lambda before=before: len(self.frames) > before)
+
+    def close(self) -> None:
+        self.device.close()
+        self.ring.close()
+
+
+class Reader:
+    """A reader in a process of its own, driven over pipes."""
+
+    def __init__(self, folder: Path) -> None:
+        command = [sys.executable, __file__, "reader", str(folder), "{}"]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.process.stdout.readline()
+
+    def checksum(self, frame: FrameReady) -> int:
+        self.process.stdin.write(msgspec.json.encode(frame) + b"\n")
+        self.process.stdin.flush()
+        return int(self.process.stdout.readline())
+
+    def close(self) -> None:
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def reader(folder: Path, _arguments: dict) -> None:
+    frames = RingReader(folder, "judge")
+    frames.attach("top")
+    say("ready")
+    for line in sys.stdin.buffer:
+        with frames.borrow(msgspec.json.decode(line, type=FrameReady)) as pixels:
+            say(str(zlib.crc32(np.ascontiguousarray(pixels))))
+    frames.close()
+
+
+def stream(folder: Path, arguments: dict) -> dict:
+    rig = Rig(folder, arguments)
+    rig.turn_until(rig.opened)
+    there = Reader(folder)
+    sums_here, sums_there, between = [], [], []
+
+    def look(frame: FrameReady) -> None:
+        with rig.ring.pixels(frame.ref.slot) as pixels:
+            sums_here.append(zlib.crc32(pixels[: frame.rows * frame.columns]))
+        sums_there.append(there.checksum(frame))
+        latest = frame.arrived + frame.exposed_uncertainty_ns - round(frame.exposure_us * 1000)
+        between.append(bool(triggered[0] - frame.exposed_uncertainty_ns <= frame.exposed_at <= latest))
+
+    rig.on_frame = look
+    triggered = [rig.clock.now()]
+    while len(rig.frames) < rig.frames_wanted:
+        triggered[0] = rig.clock.now()
+        rig.take(1)
+    there.close()
+    rig.close()
+    frames = rig.frames[: rig.frames_wanted]
+    return {
+        "copies": sorted({frame.copies for frame in frames}),
+        "sums_here": sums_here[: len(frames)],
+        "sums_there": sums_there[: len(frames)],
+        "frame_ids": [frame.frame_id for frame in frames],
+        "counts": msgspec.to_builtins(frames[-1].counts),
+        "uncertainty_ns": [frame.exposed_uncertainty_ns for frame in frames],
+        "is_between": between[: len(frames)],
+        "encoders": [frame.encoder for frame in frames],
+    }
+
+
+def unplug(folder: Path, arguments: dict) -> dict:
+    plant = Plant.open(Path(os.environ["FIRSTSHIFT_PLANT"]))
+    rig = Rig(folder, arguments)
+    rig.turn_until(rig.opened)
+    rig.take(5)
+    plant.unplug(0)
+    rig.turn_until(lambda: not rig.opened())
+    remedy = rig.health[-1].components[0].remedy
+    plant.replug(0)
+    rig.turn_until(rig.opened)
+    rig.take(5)
+    rig.close()
+    plant.close()
+    conditions = [health.condition for health in rig.health if health.condition != "starting"]
+    changes = [new for old, new in zip([None, *conditions], conditions, strict=False) if new != old]
+    epochs = list(dict.fromkeys(frame.ref.epoch for frame in rig.frames))
+    first = [next(frame.frame_id for frame in rig.frames if frame.ref.epoch == epoch) for epoch in epochs]
+    return {
+        "conditions": changes,
+        "remedy": remedy,
+        "epochs": len(epochs),
+        "first_ids": first,
+        "alarms": rig.alarms,
+        "counts": msgspec.to_builtins(rig.frames[-1].counts),
+    }
+
+
+def faults(folder: Path, arguments: dict) -> dict:
+    plant = Plant.open(Path(os.environ["FIRSTSHIFT_PLANT"]))
+    rig = Rig(folder, arguments)
+    rig.turn_until(rig.opened)
+    rig.take(3)
+    plant.drop(0, 3)
+    for _ in range(3):
+        expose(rig, plant)
+    plant.incomplete(0, 2)
+    rig.take(3)
+    hog = RingReader(folder, "hog")
+    hog.attach("top")
+    rig.take(arguments["slots"])
+    rig.turn_until(lambda: rig.ring.out == arguments["slots"])
+    for _ in range(4):
+        expose(rig, plant)
+    hog.close()
+    rig.turn_until(lambda: rig.ring.out == 0)
+    rig.take(3)
+    told = {
+        "counts": msgspec.to_builtins(rig.frames[-1].counts),
+        "exposures": plant.camera_counters(0).exposures,
+        "producer_underruns": max(frame.underruns for frame in rig.arrived),
+        "published_incomplete": sum(not frame.complete for frame in rig.frames),
+        "alarms": rig.alarms,
+    }
+    rig.close()
+    plant.close()
+    return told
+
+
+def expose(rig: Rig, plant: Plant) -> None:
+    """Trigger an exposure that will not arrive."""
+    before = plant.camera_counters(0).exposures
+    rig.device.write(SoftwareTrigger(), rig.clock.now())
+    rig.turn_until(lambda: plant.camera_counters(0).exposures > before)
+    settled = rig.clock.now() + 10_000_000  # exposure and readout: a trigger in them would be missed by the camera
+    rig.turn_until(lambda: rig.clock.now() > settled)
+
+
+def killed_reader(folder: Path, arguments: dict) -> dict:
+    rig = Rig(folder, arguments)
+    rig.turn_until(rig.opened)
+    there = Reader(folder)
+    rig.take(arguments["slots"])
+    held = rig.ring.out
+    there.process.send_signal(signal.SIGKILL)
+    there.process.wait()
+    rig.turn_until(lambda: rig.ring.out == 0)
+    rig.take(arguments["slots"])
+    told = {"held": held, "out_after": rig.ring.out, "forced": rig.ring.counts.forced}
+    rig.close()
+    return told
+
+
+def close(folder: Path, arguments: dict) -> dict:
+    rig = Rig(folder, arguments)
+    rig.turn_until(rig.opened)
+    rig.take(3)
+    rig.close()
+    maps = Path("/proc/self/maps").read_text().splitlines()
+    return {
+        "threads": [thread.name for thread in threading.enumerate()],
+        "mappings": [line for line in maps if ".ring" in line],
+    }
+
+
+def refused(folder: Path, arguments: dict) -> dict:
+    rig = Rig(folder, arguments)
+    lost: list[CameraLost] = []
+    while len(lost) < 2:
+        select.select([rig.device.fileno()], [], [], LIMIT_S)
+        lost += [message for message in rig.device.read(rig.clock.now()) if isinstance(message, CameraLost)]
+    rig.close()
+    return {"cause": lost[0].cause, "attempts": [one.attempt for one in lost]}
+
+
+def in_use(folder: Path, arguments: dict) -> dict:
+    first = Rig(folder, dict(arguments))
+    first.turn_until(first.opened)
+    other = folder / "other"
+    other.mkdir()
+    command = [sys.executable, __file__, "refused", str(other), json.dumps(arguments)]
+    told = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, check=True).stdout
+    first.close()
+    return json.loads(told.splitlines()[-1])
+
+
+if __name__ == "__main__":
+    scenarios = {one.__name__: one for one in (stream, unplug, faults, killed_reader, close, refused, in_use, reader)}
+    say(json.dumps(scenarios[sys.argv[1]](Path(sys.argv[2]), json.loads(sys.argv[3]))))

@@ -1,0 +1,139 @@
+"""The exported backbone computes what the published network computes."""
+
+import numpy as np
+import onnx
+import pytest
+
+from appliance.runtimes.onnx import OnnxRuntime
+from appliance.training import backbone, weights
+
+
+@pytest.fixture(scope="module")
+def state():
+    return weights.efficientnet_lite0()
+
+
+def images(size: tuple[int, int]) -> dict[str, np.ndarray]:
+    """Noise, a flat field, and a smooth scene with edges: (rows, cols, 3) uint8."""
+    random = np.random.default_rng(7)
+    row, col = np.mgrid[: size[0], : size[1]]
+    waves = [127 + 90 * np.sin(row / (9 + 3 * c) + c) * np.cos(col / 13 - c) for c in range(3)]
+    scene = np.stack(waves, axis=-1)
+    scene[size[0] // 4 : size[0] // 2, size[1] // 3 : size[1] // 2] = (220, 40, 90)
+    return {
+        "noise": random.integers(0, 256, (*size, 3), dtype=np.uint8),
+        "white": np.full((*size, 3), 255, np.uint8),
+        "scene": (scene + random.normal(0, 3, scene.shape)).clip(0, 255).astype(np.uint8),
+    }
+
+
+def torch_network(torch, state):  # noqa: C901 (a whole network in one place, to be read against the paper)
+    """Build EfficientNet-Lite0 up to stride 16 from the paper's table, in eager torch with separate batch norms."""
+    functional = torch.nn.functional
+
+    def same(x, kernel: int, stride: int):
+        pads = []
+        for length in (x.shape[3], x.shape[2]):
+            total = max((-(-length // stride) - 1) * stride + kernel - length, 0)
+            pads += [total // 2, total - total // 2]
+        return functional.pad(x, pads)
+
+    class Unit(torch.nn.Module):
+        def __init__(self, source: int, target: int, kernel: int, stride: int, groups: int) -> None:
+            super().__init__()
+            self.conv = torch.nn.Conv2d(source, target, kernel, stride, groups=groups, bias=False)
+            self.norm = torch.nn.BatchNorm2d(target, eps=1e-3)
+
+        def forward(self, x):
+            return self.norm(self.conv(same(x, self.conv.kernel_size[0], self.conv.stride[0])))
+
+    def unit(conv: str, norm: str, *shape: int):
+        made = Unit(*shape)
+        tensors = {f"conv.{key}": state[f"{conv}.{key}"] for key in ("weight",)}
+        tensors |= {f"norm.{key}": state[f"{norm}.{key}"] for key in ("weight", "bias", "running_mean", "running_var")}
+        tensors["norm.num_batches_tracked"] = state[f"{norm}.num_batches_tracked"]
+        made.load_state_dict({key: torch.from_numpy(np.array(value)) for key, value in tensors.items()})
+        return made.eval()
+
+    plan = [(1, 3, 1, 32, 16, 1)] + [
+        (repeats, kernel, stride, source, target, 6)
+        for repeats, kernel, stride, source, target in (
+            (2, 3, 2, 16, 24),
+            (2, 5, 2, 24, 40),
+            (3, 3, 2, 40, 80),
+            (3, 5, 1, 80, 112),
+        )
+    ]
+
+    def forward(image):
+        with torch.no_grad():
+            x = (torch.from_numpy(image).permute(0, 3, 1, 2).float() - 127) / 128
+            x = functional.relu6(unit("_conv_stem", "_bn0", 3, 32, 3, 2, 1)(x))
+            taps, index = {}, 0
+            for stage, (repeats, kernel, stride, source, target, expand) in enumerate(plan):
+                for repeat in range(repeats):
+                    before, name = x, f"_blocks.{index}."
+                    inputs = source if repeat == 0 else target
+                    wide = inputs * expand
+                    if expand > 1:
+                        x = functional.relu6(unit(f"{name}_expand_conv", f"{name}_bn0", inputs, wide, 1, 1, 1)(x))
+                    step = stride if repeat == 0 else 1
+                    x = functional.relu6(
+                        unit(f"{name}_depthwise_conv", f"{name}_bn1", wide, wide, kernel, step, wide)(x)
+                    )
+                    x = unit(f"{name}_project_conv", f"{name}_bn2", wide, target, 1, 1, 1)(x)
+                    if before.shape == x.shape:
+                        x = x + before
+                    index += 1
+                taps[{1: "s4", 2: "s8", 4: "s16"}.get(stage)] = x.numpy()
+        return taps
+
+    return forward
+
+
+@pytest.mark.parametrize("size", [(256, 256), (224, 224), (96, 160)])
+def test_equal_to_torch(state, size: tuple[int, int]) -> None:
+    """Every tap equals an independent torch implementation to 1e-4 of the tap's largest value."""
+    torch = pytest.importorskip("torch", reason="torch is not installed: parity of the export is not checked here")
+    forward = torch_network(torch, state)
+    taps = ("s4", "s8", "s16")
+    session = OnnxRuntime().load(backbone.efficientnet_lite0(state, size, taps), "f32", 1)
+    for name, image in images(size).items():
+        session.input[0] = image
+        results = session.run()
+        expected = forward(image[None])
+        for tap in taps:
+            worst = np.abs(expected[tap] - results[tap]).max() / np.abs(expected[tap]).max()
+            assert worst <= 1e-4, (name, tap, worst)
+
+
+def test_contract_of_the_model_file(state) -> None:
+    """The file takes uint8 NHWC, gives float32 taps, and holds no batch norm and no activation but Clip."""
+    model = onnx.load_model_from_string(backbone.efficientnet_lite0(state, (128, 96)))
+    shapes = {
+        value.name: (value.type.tensor_type.elem_type, [d.dim_value for d in value.type.tensor_type.shape.dim])
+        for value in (*model.graph.input, *model.graph.output)
+    }
+
+    assert {
+        "image": (onnx.TensorProto.UINT8, [1, 128, 96, 3]),
+        "s8": (onnx.TensorProto.FLOAT, [1, 40, 16, 12]),
+        "s16": (onnx.TensorProto.FLOAT, [1, 112, 8, 6]),
+    } == shapes
+    assert {"Cast", "Transpose", "Sub", "Mul", "Conv", "Clip", "Add", "Identity"} == {
+        n.op_type for n in model.graph.node
+    }
+
+
+def test_export_is_reproducible(state) -> None:
+    """The same weights and size give the same bytes."""
+    assert backbone.efficientnet_lite0(state, (64, 64)) == backbone.efficientnet_lite0(state, (64, 64))
+
+
+@pytest.mark.parametrize(
+    ("size", "taps"), [((100, 96), ("s8",)), ((16, 16), ("s8",)), ((64, 64), ("s32",)), ((64, 64), ())]
+)
+def test_impossible_request_is_refused(state, size: tuple[int, int], taps: tuple[str, ...]) -> None:
+    """A size that is no multiple of 16 or an unknown tap is refused with the choices."""
+    with pytest.raises(ValueError, match=r"multiples of 16|choose from"):
+        backbone.efficientnet_lite0(state, size, taps)
