@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 
 from appliance import __version__
@@ -46,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _command(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",  # noqa: SLF001  argparse has no public name for it
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
     name: str,
     run: Callable[[argparse.Namespace], int],
     what: str,
@@ -75,13 +76,13 @@ def _demo_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--height", type=int, help="rows of the camera's image, px")
 
 
-def _camera_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:  # noqa: SLF001
+def _camera_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     camera = commands.add_parser("camera", help="list the cameras that the configured producers see")
     actions = camera.add_subparsers(metavar="ACTION", required=True)
     _station_arguments(_command(actions, "list", _camera_list, "list the cameras that the configured producers see"))
 
 
-def _plc_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:  # noqa: SLF001
+def _plc_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     plc = commands.add_parser("plc", help="play a PLC against an appliance")
     actions = plc.add_subparsers(metavar="ACTION", required=True)
     conformance = _command(actions, "conformance", _plc_conformance, "play a PLC against an appliance and report")
@@ -89,7 +90,7 @@ def _plc_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser
     conformance.add_argument("--port", type=int, default=502, help="TCP port, default 502")
 
 
-def _bundle_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:  # noqa: SLF001
+def _bundle_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     bundle = commands.add_parser("bundle", help="look at a model bundle")
     actions = bundle.add_subparsers(metavar="ACTION", required=True)
     for name, run, what in (
@@ -99,7 +100,7 @@ def _bundle_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentPar
         _command(actions, name, run, what).add_argument("bundle", type=Path, help="folder of the bundle")
 
 
-def _audit_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:  # noqa: SLF001
+def _audit_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     audit = commands.add_parser("audit", help="check the audit chain")
     actions = audit.add_subparsers(metavar="ACTION", required=True)
     _station_arguments(_command(actions, "verify", _audit_verify, "check that no audit entry was changed or removed"))
@@ -151,11 +152,13 @@ def _camera_list(options: argparse.Namespace) -> int:
 
 
 def _plc_conformance(options: argparse.Namespace) -> int:
-    from appliance.sim.plc_conformance import conformance, render
+    from appliance.sim.plc_conformance import conformance
 
     checks = conformance(options.host, options.port)
-    print(render(checks))  # noqa: T201
-    return 0 if all(check.passed for check in checks) else FINDING
+    words = {True: "pass", False: "FAIL", None: "not tried"}
+    for check in checks:
+        print(f"{words[check.passed]:<10} {check.name}: tried {check.tried}, failed {check.failed} {check.detail}")  # noqa: T201
+    return FINDING if any(check.passed is False for check in checks) else 0
 
 
 def _bundle_show(options: argparse.Namespace) -> int:
@@ -177,11 +180,19 @@ def _bundle_verify(options: argparse.Namespace) -> int:
 
 def _audit_verify(options: argparse.Namespace) -> int:
     from appliance import config
-    from appliance.storage.queries import verify_audit
+    from appliance.governance import audit_chain
+    from appliance.storage import database, queries
+    from appliance.storage.record_store import DATABASE
 
-    broken, text = verify_audit(config.load(_config_path(options)).state)
-    print(text)  # noqa: T201
-    return FINDING if broken else 0
+    with closing(database.open_reader(config.load(_config_path(options)).state / DATABASE)) as connection:
+        entries = list(queries.audit_entries(connection))
+    broken = audit_chain.verify(entries)
+    if broken is not None:
+        print(f"audit: broken at entry {broken} of {len(entries)}; what follows it is no evidence")  # noqa: T201
+        return FINDING
+    head = entries[-1].digest if entries else "none"
+    print(f"audit: {len(entries)} entries, unbroken, head {head}")  # noqa: T201
+    return 0
 
 
 def _bench(options: argparse.Namespace) -> int:

@@ -106,7 +106,11 @@ class Judge(Struct, frozen=True, forbid_unknown_fields=True):
     threads: Annotated[int, Meta(ge=1, le=64, description="Inference threads; leave a core for line and acquire.")] = 1
     pairing_tolerance_ms: Annotated[
         float,
-        Meta(gt=0, le=50, description="How far exposure and trigger may lie apart, ms; under a quarter of the part spacing."),
+        Meta(
+            gt=0,
+            le=50,
+            description="How far exposure and trigger may lie apart, ms; under a quarter of the part spacing.",
+        ),
     ] = 5.0
     margin_ms: Annotated[
         float, Meta(ge=0, le=500, description="No verdict is given this much before a part's deadline, ms.")
@@ -233,7 +237,8 @@ def _plain(message: str, tree: object, prefix: str) -> str:
     missing = re.match(r"Object missing required field `(.*)`", text)
     if missing:
         return f"{inside}{missing[1]}: missing, has no default; add it (appliance/CONFIG.md lists all)"
-    return f"{inside[:-1]}: {text[:1].lower()}{text[1:]}, is {_value(key, tree)!r}; correct it (appliance/CONFIG.md gives unit and range)"
+    fault = text[:1].lower() + text[1:]
+    return f"{inside[:-1]}: {fault}, is {_value(key, tree)!r}; correct it (appliance/CONFIG.md gives unit and range)"
 
 
 def _value(key: str, tree: object) -> object:
@@ -248,18 +253,18 @@ def _check_geometry(path: Path, config: Config) -> None:
     mcu = config.mcu
     if mcu.lead_mm >= mcu.gate_mm:
         raise ConfigError(
-            f"{path}: mcu.lead_mm: {mcu.lead_mm} mm leaves no time to decide, limit is under gate_mm = {mcu.gate_mm} mm; "
-            "lower it or move the gate"
+            f"{path}: mcu.lead_mm: {mcu.lead_mm} mm leaves no time to decide, limit is under gate_mm = "
+            f"{mcu.gate_mm} mm; lower it or move the gate"
         )
     if not mcu.hold_mm <= mcu.min_gap_mm <= mcu.gate_mm - mcu.lead_mm:
         raise ConfigError(
-            f"{path}: mcu.min_gap_mm: {mcu.min_gap_mm} mm, limits are hold_mm = {mcu.hold_mm} mm and gate_mm - lead_mm = "
-            f"{mcu.gate_mm - mcu.lead_mm} mm; a gate open for one part must be shut before the next"
+            f"{path}: mcu.min_gap_mm: {mcu.min_gap_mm} mm, limits are hold_mm = {mcu.hold_mm} mm and gate_mm - "
+            f"lead_mm = {mcu.gate_mm - mcu.lead_mm} mm; a gate open for one part must be shut before the next"
         )
     if mcu.hold_mm > 2 * mcu.lead_mm:
         raise ConfigError(
-            f"{path}: mcu.hold_mm: {mcu.hold_mm} mm, limit is 2 x lead_mm = {2 * mcu.lead_mm} mm; the gate would have to open "
-            "before the decision closes; shorten the hold or lengthen the lead"
+            f"{path}: mcu.hold_mm: {mcu.hold_mm} mm, limit is 2 x lead_mm = {2 * mcu.lead_mm} mm; the gate would have "
+            "to open before the decision closes; shorten the hold or lengthen the lead"
         )
     spacing_ms = mcu.min_gap_mm / mcu.belt_mm_s * 1000
     if 4 * config.judge.pairing_tolerance_ms >= spacing_ms:

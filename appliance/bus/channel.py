@@ -72,19 +72,20 @@ class Gap(Struct, frozen=True):
 class Sequence:
     """Follow one reader's place in every topic and name each gap once."""
 
-    def __init__(self, positions: Mapping[str, tuple[int, int]] | None = None) -> None:
+    def __init__(self, positions: Mapping[str, tuple[int, int]] | None = None, *, from_origin: bool = False) -> None:
+        """Take the places held already; `from_origin`: of an unknown topic everything from 0 on is wanted."""
         self._next = {topic: (epoch, sequence + 1) for topic, (epoch, sequence) in (positions or {}).items()}
+        self._from_origin = from_origin
 
     def follow(self, envelope: Envelope) -> tuple[bool, Gap | None]:
         """Say whether a message is new, and which gap lies before it.
 
-        A topic's first message is never a gap: a reader that keeps records starts from its stored positions.
-        A new epoch begins at 0; what its writer said before this reader heard it is a gap.
+        A topic's first message is no gap, except for a reader that wants all from the origin. A new epoch begins at 0;
+        what its writer said before this reader heard it is a gap.
         """
         known = self._next.get(envelope.topic)
         if known is None:
-            self._next[envelope.topic] = (envelope.epoch, envelope.sequence + 1)
-            return True, None
+            known = (envelope.epoch, 0 if self._from_origin else envelope.sequence)
         epoch, expected = known
         if epoch != envelope.epoch:
             expected = 0

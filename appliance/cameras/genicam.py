@@ -71,6 +71,20 @@ class Producer:
             destroy(acquirer)
             raise
 
+    def seen(self) -> list[dict[str, str]]:
+        """Tell vendor, model, serial, user id and access of every device the producer sees; blocks while it looks."""
+        self._harvester.update()
+        return [
+            {
+                "vendor": str(_tell(device, "vendor")),
+                "model": str(_tell(device, "model")),
+                "serial": str(_tell(device, "serial_number")),
+                "user_id": str(_tell(device, "user_defined_name")),
+                "access": _TAKEN.get(_tell(device, "access_status"), "is free"),
+            }
+            for device in self._harvester.device_info_list
+        ]
+
     def close(self) -> None:
         """Unload everything."""
         self._harvester.reset()

@@ -58,7 +58,8 @@ def describe(unit: str, *, present: bool, health: Health | None) -> list[Compone
         rows = [
             Component(f"{unit} / {part.name}", part.condition, part.cause, part.remedy) for part in health.components
         ]
-        return [Component(unit, health.condition, f"running, process {health.pid}"), *rows]
+        process = f", process {health.pid}" if health.pid else ""
+        return [Component(unit, health.condition, f"running{process}"), *rows]
     if present:
         return [
             Component(

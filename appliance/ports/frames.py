@@ -27,3 +27,6 @@ class Frames(Protocol):
 
     def refresh(self, now_ns: int) -> None:
         """Show the writer that this reader lives."""
+
+    def close(self) -> None:
+        """Give all rings back; no frame may be lent."""

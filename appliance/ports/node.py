@@ -1,7 +1,7 @@
 """Say what a service is: messages in, messages out, at most one wake time."""
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Protocol, runtime_checkable
 
 from msgspec import Struct
 
@@ -33,10 +33,13 @@ class Node(Protocol):
     what it wants done, in order.
     """
 
-    name: str
-    """Unit name: `judge`, `line`, `acquire@top` ..."""
-    topics: tuple[str, ...]
-    """Topics and topic families (trailing dot) it listens to."""
+    @property
+    def name(self) -> str:
+        """Unit name: `judge`, `line`, `acquire@top` ..."""
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """Topics and topic families (trailing dot) it listens to."""
 
     @property
     def wake_at(self) -> HostNs | None:
@@ -56,3 +59,17 @@ class Node(Protocol):
 
     def wake(self, now: HostNs) -> Sequence[Output]:
         """Do what was due at `wake_at`; may be called early and then does nothing."""
+
+
+@runtime_checkable
+class Keeper(Node, Protocol):
+    """Keep facts: a node that knows how far it holds each topic, so that the loop can fetch what it missed."""
+
+    def positions(self) -> Mapping[str, tuple[int, int]]:
+        """Give (epoch, sequence) of the newest message held of each topic."""
+
+    def receive_envelope(self, topic: str, epoch: int, sequence: int, message: Struct, now: HostNs) -> Sequence[Output]:
+        """Take a message with its place in its writer's count; called instead of `receive`."""
+
+    def finish(self, now: HostNs) -> None:
+        """Write what waits and close what is kept; the last call."""

@@ -43,7 +43,8 @@ def pack_command(command: Command) -> bytes:
 
 def unpack_command(data: bytes) -> Command:
     """Decode a wish; msgspec.DecodeError when it is none."""
-    return _commands.decode(data)
+    command: Command = _commands.decode(data)
+    return command
 
 
 def pack_reply(reply: Reply) -> bytes:
@@ -53,4 +54,5 @@ def pack_reply(reply: Reply) -> bytes:
 
 def unpack_reply(data: bytes) -> Reply:
     """Decode an answer; msgspec.DecodeError when it is none."""
-    return _replies.decode(data)
+    reply: Reply = _replies.decode(data)
+    return reply

@@ -29,6 +29,8 @@ class ViewResult(Struct, frozen=True):
     """State what the model made of one camera's frame."""
 
     camera: str
+    epoch: int
+    """Ring epoch of the frame; camera, epoch and frame id name one frame for ever."""
     frame_id: int
     score: float
     """Image score of the bundle's task; higher is more suspicious."""

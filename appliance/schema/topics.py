@@ -53,7 +53,7 @@ HISTORY = 4096
 
 TOPICS: tuple[Topic, ...] = (
     Topic(PART_ENTERED, PartEntered, "line", "parts", Loss.REPLAY, HISTORY),
-    Topic(PART_EXPOSED, PartExposed, "line", "parts x cameras", Loss.REJECT),
+    Topic(PART_EXPOSED, PartExposed, "line", "parts x cameras", Loss.REPLAY, HISTORY),
     Topic(FRAME, FrameReady, "acquire", "frames", Loss.REJECT),
     Topic(RESULT, InspectionResult, "judge", "parts", Loss.REPLAY, HISTORY),
     Topic(VERDICT, Verdict, "judge", "parts", Loss.REPLAY, HISTORY),

@@ -54,6 +54,7 @@ class BundleInspector:
         result = task.interpret(tensors)
         view = ViewResult(
             camera=frame.camera,
+            epoch=frame.ref.epoch,
             frame_id=frame.frame_id,
             score=result.score,
             p_value=conformal_p_value(result.score, self._scores) if self._scores else None,
@@ -97,3 +98,15 @@ def load_inspector(folder: Path, runtime: str, precision: str, threads: int) -> 
     session = open_runtime(runtime).load(bundle.model, precision, threads)
     bundles.verify_session(bundle, session)
     return BundleInspector(bundle, session)
+
+
+def verify_bundle(folder: Path) -> str:
+    """Check every byte and every golden output of a bundle; gives one line, RuntimeFault says what is wrong."""
+    bundle = bundles.read(folder)
+    manifest = bundle.manifest
+    session = open_runtime(manifest.runtime).load(bundle.model, manifest.precision, 1)
+    worst = bundles.verify_session(bundle, session)
+    return (
+        f"{bundle.id}: {len(manifest.files)} files as the manifest says; golden outputs differ by at most {worst:.1e} "
+        f"of their largest value in {manifest.runtime} {manifest.precision}"
+    )

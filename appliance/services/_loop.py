@@ -18,13 +18,14 @@ from appliance.bus.channel import Sequence as Places
 from appliance.bus.control import ControlServer, ask
 from appliance.ports.clock import Clock
 from appliance.ports.device import Device
-from appliance.ports.node import Node, Output, Publish
+from appliance.ports.node import Keeper, Node, Output, Publish
+from appliance.schema.audit import AuditRequest
 from appliance.schema.clocks import MS, HostNs, UtcNs
 from appliance.schema.codec import Envelope, unpack
 from appliance.schema.command import RefusedReply, Replay, Replayed
 from appliance.schema.errors import ApplianceError, LinkError, Refused
 from appliance.schema.health import Condition, Health
-from appliance.schema.topics import TOPICS, Loss, topic_of
+from appliance.schema.topics import AUDIT, TOPICS, Loss, topic_of
 from appliance.services._notify import Notifier, Watchdog
 
 BATCH = 64
@@ -54,7 +55,10 @@ class SystemClock:
 class Loop:
     """Join one Node with its sockets and devices; the process does nothing else."""
 
-    def __init__(self, node: Node, devices: Mapping[str, Device], runtime: Path, units: tuple[str, ...]) -> None:
+    def __init__(
+        self, node: Node, devices: Mapping[str, Device], runtime: Path, units: tuple[str, ...], digest: str = ""
+    ) -> None:
+        """Open the unit's sockets; `units` are all of the station, `digest` is the effective configuration's."""
         self._node = node
         self._devices = dict(devices)
         self._runtime = runtime
@@ -64,8 +68,9 @@ class Loop:
         self._subscriber = Subscriber(self._context, runtime, units, node.topics)
         self._control = ControlServer(self._context, runtime, node.name)
         self._units = units
-        self._keeps = hasattr(node, "receive_envelope")
-        self._places = Places(node.positions() if self._keeps else None)  # type: ignore[attr-defined]
+        self._digest = digest
+        self._keeper = node if isinstance(node, Keeper) else None
+        self._places = Places(self._keeper.positions() if self._keeper else None, from_origin=self._keeper is not None)
         self._notifier = Notifier()
         self._watchdog = Watchdog(self._notifier)
         self._ready = False
@@ -90,7 +95,11 @@ class Loop:
 
     def _serve(self) -> None:
         self._act(self._node.start(self._clock.now()))
-        if self._keeps:
+        if self._digest:
+            name = self._node.name
+            started = AuditRequest(f"service:{name}", "service_started", name, "", f"config {self._digest}")
+            self._publisher.publish(AUDIT + name, started)
+        if self._keeper:
             self._recover_all()
         gc.collect()
         gc.freeze()
@@ -132,18 +141,15 @@ class Loop:
 
     def _deliver(self, envelope: Envelope, message: Struct) -> None:
         now = self._clock.now()
-        if self._keeps:
-            node = self._node
-            self._act(
-                node.receive_envelope(envelope.topic, envelope.epoch, envelope.sequence, message, now)  # type: ignore[attr-defined]
-            )
+        if self._keeper:
+            self._act(self._keeper.receive_envelope(envelope.topic, envelope.epoch, envelope.sequence, message, now))
         else:
             self._act(self._node.receive(envelope.topic, message, now))
 
     def _recover(self, gap: Gap) -> None:
         """Fetch what was missed from its writer where the topic allows it; tell the node what is gone for good."""
         missing = gap.until - gap.first
-        if self._keeps and topic_of(gap.topic).loss is Loss.REPLAY:
+        if self._keeper and topic_of(gap.topic).loss is Loss.REPLAY:
             missing -= self._replay(self._writer(gap.topic), gap.topic, gap.first, gap.until, gap.epoch)
         if missing:
             self._act(self._node.lost(gap.topic, missing, self._clock.now()))
@@ -227,8 +233,14 @@ class Loop:
         self._stopping = True
 
     def _close(self) -> None:
-        for device in self._devices.values():
+        """Close the devices, take their last words, and let a keeper write what waits."""
+        now = self._clock.now()
+        for name, device in self._devices.items():
             device.close()
+            for message in device.read(now) if self._keeper else ():
+                self._node.receive(f"device:{name}", message, now)
+        if self._keeper:
+            self._keeper.finish(now)
         self._subscriber.close()
         self._control.close()
         self._publisher.close()

@@ -148,7 +148,7 @@ class JudgeNode:
         return outputs
 
     def _attach(self, health: Health, now: HostNs) -> Sequence[Output]:
-        """Make this reader known to a camera's ring as soon as its service speaks, so that no frame is reclaimed unseen."""
+        """Meet a camera's ring as soon as its service speaks, so that no frame is reclaimed unseen."""
         camera = health.unit.removeprefix("acquire@")
         if camera not in self._pairing:
             return ()
@@ -276,7 +276,7 @@ class JudgeNode:
         self._mismatches += 1
         frame, exposed = pair.frame, pair.exposed
         text = (
-            f"camera {frame.camera}: frame {frame.frame_id} and trigger {exposed.trigger_index} of part {exposed.part}: "
+            f"camera {frame.camera}: frame {frame.frame_id}, trigger {exposed.trigger_index}, part {exposed.part}: "
             f"{pair.proof.value}; the part is held back, check trigger cable and camera rate if it goes on"
         )
         return Publish(ALARM + self.name, Alarm(self.name, f"pairing_{pair.proof.value}", text, str(exposed.part), now))

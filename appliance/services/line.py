@@ -315,7 +315,7 @@ class LineNode:
         )
         outputs: list[Output] = [Publish(ACTUATION, actuation)]
         if lane is Lane.ACCEPT and not (part is not None and part.accept_sent):
-            text = f"part {actuation.part} reached the accept lane without an ACCEPT of this run; stop the line and test it"
+            text = f"part {actuation.part} reached the accept lane without an ACCEPT; stop the line and test the gate"
             outputs.append(self._alarm("accepted_without_verdict", text, now))
         self._post(actuation, part, now)
         return outputs + list(self._plc(now))

@@ -17,13 +17,12 @@ from appliance.ports.clock import Clock
 from appliance.ports.device import Device
 from appliance.ports.node import Output, Publish, Send
 from appliance.schema.actuation import Actuation, Cause
-from appliance.schema.audit import AuditRequest
 from appliance.schema.clocks import MS, HostNs, S
 from appliance.schema.command import Accepted, Command, Drain, RefusedReply, Reply
 from appliance.schema.errors import StoreError
 from appliance.schema.health import Alarm, Component, Condition, Health
 from appliance.schema.part import PartEntered, PartExposed, PartId
-from appliance.schema.topics import ACTUATION, ALARM, AUDIT, PART_ENTERED, PART_EXPOSED, RESULT, STATUS, VERDICT
+from appliance.schema.topics import ACTUATION, ALARM, PART_ENTERED, PART_EXPOSED, RESULT, STATUS, VERDICT
 from appliance.schema.verdict import InspectionResult, Verdict
 from appliance.services._loop import SystemClock
 
@@ -83,12 +82,9 @@ class PublishNode:
         return self._outbox.positions() if self._outbox is not None else {}
 
     def start(self, now: HostNs) -> Sequence[Output]:
-        """Note the start in the audit chain."""
+        """State how it goes at once."""
         self._dropped = self._outbox.counts.dropped if self._outbox is not None else 0
-        request = AuditRequest(
-            f"service:{self.name}", "service_started", self.name, "", f"config {self._identity.config_digest}"
-        )
-        return [Publish(f"{AUDIT}{self.name}", request), *self._status(now)]
+        return self._status(now)
 
     def receive(self, topic: str, message: Struct, now: HostNs) -> Sequence[Output]:
         """Take a message whose place in its writer's count is not known."""

@@ -11,8 +11,10 @@ from appliance.bus.ring import RingReader
 from appliance.config import Loaded
 from appliance.ports.clock import Clock
 from appliance.ports.device import Device
+from appliance.ports.frames import Frames
 from appliance.ports.node import Output, Publish, Send
 from appliance.schema.actuation import Actuation
+from appliance.schema.audit import AuditRequest
 from appliance.schema.clocks import MS, HostNs, S
 from appliance.schema.command import Accepted, Command, Drain, RefusedReply, Reply
 from appliance.schema.errors import StoreError
@@ -34,9 +36,9 @@ from appliance.schema.topics import (
 from appliance.schema.verdict import InspectionResult, Verdict
 from appliance.services._loop import SystemClock
 from appliance.storage.fact_queue import LIMIT, FactQueue
-from appliance.storage.image_messages import ImageFailed, ImageKept, KeepImage
+from appliance.storage.image_messages import ImageFailed, ImageKept, KeepImage, MeetRing
 from appliance.storage.image_plan import ImagePlan, Step
-from appliance.storage.image_writer import QUEUE_LIMIT, ImageWriter, Rings
+from appliance.storage.image_writer import QUEUE_LIMIT, ImageWriter
 from appliance.storage.record_store import ACTOR, UNNUMBERED, RecordStore
 
 IMAGES = "images"
@@ -75,6 +77,7 @@ class RecordNode:
         LABEL,
         ALARM,
         AUDIT,
+        STATUS,
     )
 
     def __init__(self, store: RecordStore, plan: ImagePlan, clock: Clock, station: str, digest: str, pid: int) -> None:
@@ -125,6 +128,9 @@ class RecordNode:
             return self._answered(message)
         if isinstance(message, FrameReady):
             return self._steps(self._plan.frame(message, now))
+        if isinstance(message, Health):
+            name, _, camera = message.unit.partition("@")
+            return (Send(IMAGES, MeetRing(camera)),) if name == "acquire" else ()
         self._queue.put(topic, epoch, sequence, message, now)
         if isinstance(message, InspectionResult):
             return self._steps(self._plan.result(message, now))
@@ -167,7 +173,7 @@ class RecordNode:
         outputs: list[Output] = []
         for step in steps:
             if isinstance(step, ImageFailed):
-                self._images.append(step)
+                self._hold(step)
             else:
                 self._counts.asked += isinstance(step, KeepImage)
                 outputs.append(Send(IMAGES, step))
@@ -175,7 +181,7 @@ class RecordNode:
 
     def _answered(self, image: ImageKept | ImageFailed) -> Sequence[Output]:
         self._counts.asked -= 1
-        self._images.append(image)
+        self._hold(image)
         if isinstance(image, ImageKept):
             self._image_fault = ""
             return ()
@@ -183,6 +189,12 @@ class RecordNode:
         is_new = not self._image_fault
         self._image_fault = image.reason
         return self._alarm("image_not_kept", image.reason, str(image.part)) if is_new else ()
+
+    def _hold(self, image: ImageKept | ImageFailed) -> None:
+        if len(self._images) < LIMIT:
+            self._images.append(image)
+        else:
+            self._queue.drop(IMAGES)
 
     def _write(self, now: HostNs) -> Sequence[Output]:
         facts, images = self._queue.waiting(), tuple(self._images)
@@ -216,9 +228,11 @@ class RecordNode:
         return [*self._alarm("store_failed", fault), *self._status(now)] if is_new else ()
 
     def _note_gap(self, topic: str, count: int, why: str, now: HostNs) -> Sequence[Output]:
+        request = AuditRequest(ACTOR, "facts_lost", topic, "", f"{count}: {why}")
         try:
-            self._store.audit(ACTOR, "facts_lost", topic, "", f"{count}: {why}", self._clock.utc())
+            self._store.write([(f"{AUDIT}{self.name}", 0, UNNUMBERED, request)], self._clock.utc())
         except StoreError as error:
+            self._queue.put(f"{AUDIT}{self.name}", 0, UNNUMBERED, request, now)
             return self._failed(str(error), now)
         return self._alarm("facts_lost", f"{topic}: {count} facts are missing from the record: {why}")
 
@@ -264,7 +278,7 @@ class RecordNode:
 
 
 def build(
-    loaded: Loaded, frames: Rings | None = None, clock: Clock | None = None
+    loaded: Loaded, frames: Frames | None = None, clock: Clock | None = None
 ) -> tuple[RecordNode, dict[str, Device]]:
     """Open the store and put the service together; StoreError when another process writes it.
 

@@ -73,10 +73,14 @@ class Collector:
                 f"{unit}: {item.name} {item.cause}"
                 for item in (health.components if health else ())
                 if item.condition not in {Condition.OK, Condition.DEGRADED}
-                or unit == "line"
-                and item.condition != Condition.OK
+                or (unit == "line" and item.condition != Condition.OK)
             ]
         return missing
+
+    @property
+    def boots(self) -> frozenset[int]:
+        """Boots of the microcontroller whose parts were heard of."""
+        return frozenset(part.boot for part in self.parts)
 
     @property
     def frame_counts(self) -> FrameCounts:
@@ -90,10 +94,10 @@ class Collector:
         )
 
     def stages(self) -> list[StageTimes]:
-        """Times of the stages of every part that was inspected."""
+        """Give the times of the stages of every part that was inspected."""
         return [item.result.stages for item in self.parts.values() if item.result is not None and item.result.views]
 
-    def _hear(self, message: object, now: HostNs) -> None:
+    def _hear(self, message: object, now: HostNs) -> None:  # noqa: C901  one case per topic, one line each
         match message:
             case PartEntered():
                 self._part(message.part).entered = message

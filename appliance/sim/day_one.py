@@ -68,8 +68,8 @@ def fit_day_one(pictures: Pictures, folder: Path, say: Callable[[str], None]) ->
     calibration = fitted.manifest.calibration
     if calibration is not None:
         say(
-            f"fitted in {time.monotonic() - begin:.1f} s: overkill expected {calibration.overkill_expected:.1%}, at most "
-            f"{calibration.overkill_upper:.1%} (95 %, n={calibration.images})"
+            f"fitted in {time.monotonic() - begin:.1f} s: overkill expected {calibration.overkill_expected:.1%}, "
+            f"at most {calibration.overkill_upper:.1%} (95 %, n={calibration.images})"
         )
     return identity
 

@@ -27,7 +27,7 @@ from appliance.sim.live import Live
 from appliance.sim.processes import Child, Children
 from appliance.sim.scenario import Action, Scenario, Shown, read, unmet
 from appliance.sim.station import Layout
-from appliance.sim.summary import summarise
+from appliance.sim.summary import messages_of, settled, summarise
 
 READY_S = 60.0
 """From the first process to a line that may start; generous, since a loaded machine imports slowly."""
@@ -93,6 +93,7 @@ class _Demo:
             self._options.images, self._options.width_px, self._options.height_px, self._scenario.seed
         )
         loaded = self._configure(broker.port, pictures)
+        self._messages = messages_of(loaded)
         broker.start()
         collector = Collector(self._layout.runtime, units(loaded))
         try:
@@ -156,7 +157,7 @@ class _Demo:
                 raise LinkError(f"{ended.name}: ended with {ended.code} while starting: {self._last_words(ended.name)}")
             if time.monotonic() > deadline:
                 raise LinkError(
-                    f"station: not ready within {READY_S:g} s: {'; '.join(missing)}; logs are in {self._layout.state}/logs"
+                    f"station: not ready within {READY_S:g} s: {'; '.join(missing)}; see {self._layout.state}/logs"
                 )
 
     def _last_words(self, name: str) -> str:
@@ -230,10 +231,8 @@ class _Demo:
 
     def _drain(self, collector: Collector, loaded: Loaded) -> None:
         """Wait until every part has its row, its acknowledgement and its message, or DRAIN_S is over."""
-        from appliance.sim.summary import settled  # noqa: PLC0415  beside its only use
-
         deadline = time.monotonic() + DRAIN_S
-        while time.monotonic() < deadline and not settled(loaded, self._scenario.parts):
+        while time.monotonic() < deadline and not settled(loaded, collector.boots, self._scenario.parts):
             collector.poll(100, HostNs(time.monotonic_ns()))
             self._children.tend()
             self._thaw_due()
@@ -241,7 +240,7 @@ class _Demo:
     def _finish(
         self, loaded: Loaded, collector: Collector, done: dict[str, object], shown: list[Shown], seconds: float
     ) -> int:
-        summary = summarise(loaded, self._layout, collector, self._scenario.parts, seconds)
+        summary = summarise(loaded, self._layout, collector, self._messages, self._scenario.parts, seconds)
         broken = [*unmet(self._scenario.expectations, shown), *summary.broken]
         restarts = {name: child.restarts for name, child in self._children.all.items() if child.restarts}
         path = report.write(self._layout, loaded, collector, summary, done, broken, restarts)

@@ -15,8 +15,9 @@ from appliance.outputs.handshake import Handshake
 from appliance.ports.device import Device
 from appliance.ports.node import Node, Output, Publish
 from appliance.schema.actuation import Actuation, Lane
-from appliance.schema.clocks import MS, S, EncoderCounts, HostNs
+from appliance.schema.clocks import MS, EncoderCounts, HostNs, S
 from appliance.schema.command import Command, RefusedReply, Reply
+from appliance.schema.errors import RuntimeFault
 from appliance.schema.frame import FrameReady
 from appliance.schema.health import Alarm, Component, Condition, Health
 from appliance.schema.part import PartEntered
@@ -34,8 +35,11 @@ from firmware_bridge.device import McuDevice
 COUNTS_PER_MM = 10.0
 PITCH_MM = 100.0
 PART_MM = 60.0
-HEAD_START = 1 * S
-"""Time for links, clocks and health reports before the first part."""
+LISTENERS = frozenset({"record", "publish", "hmi", "sync"})
+"""Units that only listen; they are not played here, since nothing on the line waits for them."""
+
+HEAD_START = 1500 * MS
+"""Time for links, clocks and two rounds of health reports before the first part."""
 
 
 class Trouble(Struct, frozen=True):
@@ -48,6 +52,9 @@ class Trouble(Struct, frozen=True):
     model_ns: int = 6 * MS
 
 
+CALM = Trouble()
+
+
 class LineWorld:
     """Run a line with `parts` parts at `rate_hz` and remember what really happened to each."""
 
@@ -57,10 +64,11 @@ class LineWorld:
         parts: int,
         rate_hz: float = 10.0,
         seed: int = 1,
-        trouble: Trouble = Trouble(),
+        trouble: Trouble = CALM,
         line: type[LineNode] = LineNode,
+        judge: type[JudgeNode] = JudgeNode,
     ) -> None:
-        """Take the firmware core's library; `line` may be a LineNode with a rule turned round."""
+        """Take the firmware core's library; `line` and `judge` may be nodes with a rule turned round."""
         self.random = random.Random(seed)
         self.settings = Mcu(
             link="twin",
@@ -86,7 +94,7 @@ class LineWorld:
         self.shown: list[Shown] = []
         self.actuations: dict[int, list[Actuation]] = {}
         self._trouble = trouble
-        self._line = line
+        self._line, self._judge = line, judge
         self._moves: list[tuple[int, int]] = [(-(1 << 62), 0)]
         self._accepts: dict[int, Verdict] = {}
         self._entered: dict[int, PartEntered] = {}
@@ -105,7 +113,7 @@ class LineWorld:
             typical_ns=trouble.model_ns,
             slow=trouble.slow_model,
         )
-        self.world.add(Unit("judge", lambda now: self._make_judge(inspector), inspector))
+        self.world.add(Unit("judge", lambda _: self._make_judge(inspector), inspector))
         self.world.add(Unit("line", self._make_line))
         self.world.at(self._start, lambda: self.board.set_belt(self._speed))
 
@@ -198,7 +206,7 @@ class LineWorld:
 
     def _frame(self, at: HostNs, frame: FrameReady) -> None:
         unit = self.world.units["acquire@top"]
-        self.world.at(at, lambda: unit.node is not None and self.world._carry(unit, [Publish(FRAME + "top", frame)]))  # noqa: SLF001
+        self.world.at(at, lambda: self.world.say(unit, Publish(FRAME + "top", frame)))
 
     def _make_acquire(self, _now: HostNs) -> tuple[Node, Mapping[str, Device]]:
         self.camera.restart()
@@ -207,7 +215,7 @@ class LineWorld:
     def _make_judge(self, inspector: InspectorTwin) -> tuple[Node, Mapping[str, Device]]:
         inspector.busy_until = HostNs(0)
         frames = FramesTwin(self.random, self._trouble.overwritten)
-        node = JudgeNode(tuple(self.cameras), frames, inspector, _no_bundle, tolerance_ns=4 * MS, margin_ns=2 * MS)
+        node = self._judge(tuple(self.cameras), frames, inspector, _no_bundle, tolerance_ns=4 * MS, margin_ns=2 * MS)
         return node, {}
 
     def _make_line(self, now: HostNs) -> tuple[Node, Mapping[str, Device]]:
@@ -224,6 +232,8 @@ class LineWorld:
                 faults.delay, faults.delay_ns = faults.delay + action.count, action.span_ns
             case "unplug" | "replug":
                 faults.unplugged = action.verb == "unplug"
+            case "kill" | "freeze" if action.target in LISTENERS:
+                return
             case "kill":
                 self.world.kill(action.target)
             case "freeze":
@@ -292,6 +302,4 @@ class CameraUnit:
 
 
 def _no_bundle(path: str) -> InspectorTwin:
-    from appliance.schema.errors import RuntimeFault
-
     raise RuntimeFault(f"bundle {path}: the simulated world has none")

@@ -1,6 +1,7 @@
 """Show a running station on one terminal screen."""
 
 from types import TracebackType
+from typing import Self
 
 from rich.console import Console, Group
 from rich.live import Live as RichLive
@@ -9,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from appliance.schema.actuation import Lane
-from appliance.schema.clocks import S, HostNs
+from appliance.schema.clocks import HostNs, S
 from appliance.schema.health import Condition
 from appliance.sim.collector import Collector, Inspected
 
@@ -31,7 +32,7 @@ class Live:
             RichLive(console=Console(stderr=True), refresh_per_second=REFRESH_HZ, transient=True) if wanted else None
         )
 
-    def __enter__(self) -> "Live":
+    def __enter__(self) -> Self:
         if self._live is not None:
             self._live.__enter__()
         return self

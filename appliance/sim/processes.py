@@ -9,6 +9,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from appliance.schema.clocks import HostNs
+
 RESTART_S = 0.3
 """RestartSec of the units."""
 
@@ -22,6 +24,7 @@ class Exit(Struct, frozen=True):
     name: str
     code: int
     """Negative: killed by that signal."""
+    at: HostNs
 
 
 class Child:
@@ -65,7 +68,7 @@ class Child:
         if code is None or not self.service:
             return None
         self._again_at = now + RESTART_S
-        return Exit(self.name, code)
+        return Exit(self.name, code, HostNs(time.monotonic_ns()))
 
     @property
     def running(self) -> bool:

@@ -49,7 +49,8 @@ ACTIONS: dict[str, str] = {
     "start": r"(?P<target>belt)",
 }
 EXPECT = re.compile(
-    r"(?P<none>no )?(?P<kind>actuation|verdict|alarm) (?P<value>\w+)( (cause|reason) (?P<why>\w+))? (within|for) (?P<span>\S+)"
+    r"(?P<none>no )?(?P<kind>actuation|verdict|alarm) (?P<value>\w+)( (cause|reason) (?P<why>\w+))?"
+    r" (within|for) (?P<span>\S+)"
 )
 
 
@@ -144,7 +145,7 @@ def parse(text: str, name: str) -> Scenario:
                 raise ValueError(f"{verb!r} is no sentence of a scenario")
         except ValueError as error:
             raise ConfigError(
-                f"{name}, line {number}: {line!r} is not understood: {error}; appliance/sim/scenario.py lists all sentences"
+                f"{name}, line {number}: {line!r} is not understood: {error}; see appliance/sim/scenario.py"
             ) from error
     return Scenario(
         name,

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 
 from msgspec import Struct
@@ -131,23 +131,33 @@ class Summary(Struct, frozen=True):
         truth = self.truth()
         latency = percentiles(self.latencies_ms)
         return [
-            f"{self.parts} parts: {self.actuations.get('accept', 0)} accepted, {self.actuations.get('reject', 0)} rejected, "
-            f"{self.unaccounted} unaccounted, {self.accepted_without_verdict} accepted without a verdict",
-            f"escapes {share(truth['escapes'], truth['defective'])}; overkill {share(truth['overkill'], truth['good'])}",
-            f"trigger to verdict {latency['p50']} ms p50, {latency['p99']} ms p99, {latency['max']} ms max; "
-            f"{self.copies:g} copies per frame; {self.runtime} {self.precision}",
-            f"PLC took {self.plc['acked']} of {self.plc['results']} results; broker took {self.mqtt['acked']} of "
-            f"{self.mqtt['published']} messages; {len(self.inspections)} rows, {self.images} images",
+            (
+                f"{self.parts} parts: {self.actuations.get('accept', 0)} accepted, "
+                f"{self.actuations.get('reject', 0)} rejected, {self.unaccounted} unaccounted, "
+                f"{self.accepted_without_verdict} accepted without a verdict"
+            ),
+            f"escapes {share(truth['escapes'], truth['defective'])}",
+            f"overkill {share(truth['overkill'], truth['good'])}",
+            (
+                f"trigger to verdict {latency['p50']} ms p50, {latency['p99']} ms p99, {latency['max']} ms max; "
+                f"{self.copies:g} copies per frame; {self.runtime} {self.precision}"
+            ),
+            (
+                f"PLC took {self.plc['acked']} of {self.plc['results']} results; broker took {self.mqtt['acked']} of "
+                f"{self.mqtt['published']} messages; {len(self.inspections)} rows, {self.images} images"
+            ),
         ]
 
 
-def summarise(loaded: Loaded, layout: Layout, collector: Collector, parts: int, seconds: float) -> Summary:
-    """Sum a finished run up from database, outbox, the plant's files and what was heard."""
+def summarise(
+    loaded: Loaded, layout: Layout, collector: Collector, before: outbox.Counts, parts: int, seconds: float
+) -> Summary:
+    """Sum a finished run up from database, outbox (with its counts before it), the plant's files and what was heard."""
     with closing(database.open_reader(loaded.state / DATABASE)) as connection:
-        rows = queries.newest(connection, 1_000_000)[::-1]
-        counted = queries.summary(connection)
+        rows = [row for row in queries.newest(connection, 1_000_000)[::-1] if row.boot in collector.boots]
+        kept = queries.images_kept(connection, collector.boots)
         entered = dict(connection.execute("SELECT part, at_counts FROM entered").fetchall())
-    messages = outbox.read_counts(loaded.state / outbox.FILE)
+    messages = messages_of(loaded)
     stages = collector.stages()
     frames = max(1, sum(collector.frame_ids.values()))
     judged = [row for row in rows if row.bundle]
@@ -156,7 +166,7 @@ def summarise(loaded: Loaded, layout: Layout, collector: Collector, parts: int, 
         parts=parts,
         inspections=rows,
         pairs=_match(_truths(layout), rows, entered),
-        frames=_account(collector, rows),
+        frames=_account(collector),
         verdicts=Counter(row.disposition for row in rows),
         actuations=Counter(row.lane for row in rows if row.lane is not None),
         latencies_ms=[row.latency_ms for row in rows if row.latency_ms is not None],
@@ -168,9 +178,9 @@ def summarise(loaded: Loaded, layout: Layout, collector: Collector, parts: int, 
             "decide": [item.decide_ms for item in stages],
         },
         copies=copies / frames,
-        images=counted.images,
-        plc={"results": len([row for row in rows if row.lane is not None]), "acked": counted.acked},
-        mqtt={"published": messages.put, "acked": messages.acked},
+        images=kept,
+        plc={"results": len([row for row in rows if row.lane is not None]), "acked": sum(row.acked for row in rows)},
+        mqtt={"published": messages.put - before.put, "acked": messages.acked - before.acked},
         runtime=judged[-1].runtime or "" if judged else "",
         precision=judged[-1].precision or "" if judged else "",
         bundle=judged[-1].bundle or "" if judged else "",
@@ -178,16 +188,22 @@ def summarise(loaded: Loaded, layout: Layout, collector: Collector, parts: int, 
     )
 
 
-def settled(loaded: Loaded, parts: int) -> bool:
+def settled(loaded: Loaded, boots: Collection[int], parts: int) -> bool:
     """Say whether every part has its row, the PLC took every result and the broker every message."""
     try:
         with closing(database.open_reader(loaded.state / DATABASE)) as connection:
-            counted = queries.summary(connection)
-        messages = outbox.read_counts(loaded.state / outbox.FILE)
+            rows = [row for row in queries.newest(connection, 2 * parts) if row.boot in boots]
+        messages = messages_of(loaded)
     except StoreError:
         return False
-    actuated = sum(counted.actuations.values())
-    return actuated >= parts and counted.acked >= actuated and messages.pending == 0
+    actuated = [row for row in rows if row.lane is not None]
+    return len(actuated) >= parts and all(row.acked for row in actuated) and not messages.pending
+
+
+def messages_of(loaded: Loaded) -> outbox.Counts:
+    """Give the outbox's account; all zero before there is one."""
+    path = loaded.state / outbox.FILE
+    return outbox.read_counts(path) if path.exists() else outbox.Counts()
 
 
 def percentiles(values: Sequence[float]) -> dict[str, float]:
@@ -222,14 +238,10 @@ def _accepted_rightly(found: Inspection | None) -> bool:
 
 def _truths(layout: Layout) -> list[Truth]:
     lanes = {item["number"]: item["lane"] for item in map(json.loads, layout.physical.read_text("utf-8").splitlines())}
-    found = []
-    for item in map(json.loads, layout.truth.read_text("utf-8").splitlines()):
-        found.append(
-            Truth(
-                item["number"], item["truth"], item["enter_counts"], lanes.get(item["number"], "reject"), item["source"]
-            )
-        )
-    return found
+    return [
+        Truth(item["number"], item["truth"], item["enter_counts"], lanes.get(item["number"], "reject"), item["source"])
+        for item in map(json.loads, layout.truth.read_text("utf-8").splitlines())
+    ]
 
 
 def _match(
@@ -244,7 +256,7 @@ def _match(
     return found
 
 
-def _account(collector: Collector, rows: Sequence[Inspection]) -> FrameCounts:
+def _account(collector: Collector) -> FrameCounts:
     """Give the cameras' account; triggers that no acquire process lived to account for are missed."""
     counts = collector.frame_counts
     known = counts.good + counts.incomplete + counts.underrun + counts.missed

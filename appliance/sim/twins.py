@@ -111,7 +111,7 @@ class FramesTwin:
         self._overwritten = overwritten
 
     def attach(self, camera: str) -> None:
-        """The ring is always there."""
+        """Find the ring: it is always there."""
 
     @contextmanager
     def borrow(self, frame: FrameReady) -> Iterator[NDArray[np.uint8]]:
@@ -127,6 +127,9 @@ class FramesTwin:
 
     def refresh(self, now_ns: int) -> None:
         """Nobody asks."""
+
+    def close(self) -> None:
+        """Nothing is held."""
 
 
 class InspectorTwin:
@@ -166,7 +169,7 @@ class InspectorTwin:
         finished = HostNs(max(self._clock(), self.busy_until) + spent)
         self.busy_until = finished
         shown = Finding(SHOWN, float(part), None)
-        view = ViewResult(frame.camera, frame.frame_id, score, 1.0, (shown,))
+        view = ViewResult(frame.camera, frame.ref.epoch, frame.frame_id, score, 1.0, (shown,))
         return Inspection(view, 0.0, spent / MS, finished)
 
 

@@ -79,17 +79,18 @@ class Unit:
     def _work_out_due(self) -> HostNs | None:
         if self.node is None:
             return self.start_at
-        times = [self.node.wake_at, *(device.wake_at for device in self.devices.values())]
-        due = min((time for time in times if time is not None), default=None)
-        if self.waiting or any(device.fileno() >= 0 for device in self.devices.values()):
-            due = HostNs(0)
+        due = HostNs(0) if self.waiting else self.node.wake_at
+        for device in self.devices.values():
+            wake = HostNs(0) if device.fileno() >= 0 else device.wake_at
+            if wake is not None and (due is None or wake < due):
+                due = wake
         return self.held_until(due) if due is not None else None
 
 
 class World:
     """Hold all units, the bus between them and the physics under them."""
 
-    def __init__(self, seed: int, physics: Physics, faults: BusFaults = BusFaults()) -> None:
+    def __init__(self, seed: int, physics: Physics, faults: BusFaults) -> None:
         self.now = HostNs(1_000_000_000)
         self.random = random.Random(seed)
         self.faults = faults
@@ -126,6 +127,11 @@ class World:
         self.units[name].frozen_until = HostNs(self.now + span_ns)
         self.units[name].touch()
 
+    def say(self, unit: Unit, message: Publish) -> None:
+        """Let a living unit publish something that its twin outside has made."""
+        if unit.node is not None:
+            self._carry(unit, [message])
+
     def run_until(self, end: HostNs) -> None:
         """Let everything happen that is due up to `end`."""
         while True:
@@ -145,11 +151,14 @@ class World:
                     self._turn(unit)
 
     def _next(self) -> HostNs:
-        times: list[int] = [self._physics.due_at()]
+        soonest: int = self._physics.due_at()
         if self._heap:
-            times.append(self._heap[0][0])
-        times += [due for due in (unit.due_at for unit in self.units.values()) if due is not None]
-        return HostNs(min(times))
+            soonest = min(soonest, self._heap[0][0])
+        for unit in self.units.values():
+            due = unit.due_at
+            if due is not None and due < soonest:
+                soonest = due
+        return HostNs(soonest)
 
     def _turn(self, unit: Unit) -> None:
         if unit.node is None:

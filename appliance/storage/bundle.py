@@ -28,8 +28,8 @@ MANIFEST = "manifest.json"
 GOLDEN = "golden.npz"
 MODEL = "model.onnx"
 LARGEST_FILE_BYTES = 1 << 30
-# Largest difference of a golden output, relative to its largest value: two CPUs add in different orders. The bounds are
-# those that tests/contract/test_runtimes.py holds the runtimes to.
+# Largest difference of a golden output in the same precision, relative to its largest value: two CPUs add in different
+# orders. Beyond it the limits no longer mean what they promise, and the bundle must be calibrated on the machine.
 GOLDEN_LIMIT = {"f32": 1e-3, "bf16": 3e-2}
 
 
@@ -126,8 +126,8 @@ def arrays(bundle: Bundle, path: str) -> dict[str, NDArray[np.generic]]:
 def verify_session(bundle: Bundle, session: Session) -> float:
     """Give the largest difference of the golden outputs, relative to their largest value, when it is within its bound.
 
-    Runs the session on each golden image; another runtime is fine when it passes. Raises RuntimeFault when the precision
-    or input is not what the bundle was calibrated in, or an output differs by more: its limits would mean something else.
+    Runs the session on each golden image; another runtime is fine when it passes. Raises RuntimeFault when precision or
+    input are not those of the calibration, or an output differs by more: the limits would then mean something else.
     """
     manifest = bundle.manifest
     if session.precision != manifest.precision:

@@ -31,8 +31,8 @@ class FactQueue:
 
     @property
     def due(self) -> HostNs | None:
-        """Instant of the next try; None when nothing waits."""
-        return self._due if self._facts else None
+        """Instant of the next try; None when nothing waits. A failed try is repeated even without facts."""
+        return self._due
 
     @property
     def is_failing(self) -> bool:
@@ -47,10 +47,14 @@ class FactQueue:
     def put(self, topic: str, epoch: int, sequence: int, message: Struct, now: HostNs) -> None:
         """Add a fact; due at once unless the last try failed."""
         if len(self._facts) >= self._limit:
-            self._dropped[topic] += 1
+            self.drop(topic)
             return
         self._facts.append((topic, epoch, sequence, message))
         self._due = now if self._due is None else self._due
+
+    def drop(self, topic: str) -> None:
+        """Count something that could not be held."""
+        self._dropped[topic] += 1
 
     def waiting(self) -> Sequence[Place]:
         """Give all facts, oldest first; they stay until `written`."""

@@ -1,7 +1,7 @@
 """Decide which frame is kept as the image of which part, and how; pure.
 
-Only the judge pairs frames with parts: `InspectionResult.views` names camera and frame. What arrives first is never
-taken for what belongs together. Frames nobody claims in time are given back.
+Only the judge pairs frames with parts: `InspectionResult.views` names camera, run and frame. What arrives first is
+never taken for what belongs together. Frames nobody claims in time are given back.
 """
 
 import hashlib
@@ -15,7 +15,8 @@ from appliance.storage.image_messages import ImageFailed, KeepImage, MeetRing, R
 
 Step = KeepImage | ReleaseFrame | MeetRing | ImageFailed
 
-_Key = tuple[str, int]
+_Key = tuple[str, int, int]
+"""Camera, ring epoch and frame id: one frame for ever."""
 
 
 class ImagePlan:
@@ -38,14 +39,9 @@ class ImagePlan:
         return None if earliest is None else HostNs(earliest + self._hold_ns)
 
     def frame(self, frame: FrameReady, now: HostNs) -> list[Step]:
-        """Take a frame; one of an older run of its camera is given back, since frame numbers begin anew."""
-        stale = [
-            key
-            for key, (held, _) in self._frames.items()
-            if key[0] == frame.camera and held.ref.epoch != frame.ref.epoch
-        ]
-        key = (frame.camera, frame.frame_id)
-        steps: list[Step] = [ReleaseFrame(self._frames.pop(old)[0]) for old in stale]
+        """Take a frame; the first of a camera's run also says that its ring is a new one."""
+        key = (frame.camera, frame.ref.epoch, frame.frame_id)
+        steps: list[Step] = []
         if self._epochs.get(frame.camera) != frame.ref.epoch:
             self._epochs[frame.camera] = frame.ref.epoch
             steps.append(MeetRing(frame.camera))
@@ -56,7 +52,7 @@ class ImagePlan:
 
     def result(self, result: InspectionResult, now: HostNs) -> list[Step]:
         """Take the judge's word on which frames are the part's."""
-        keys = [(view.camera, view.frame_id) for view in result.views]
+        keys = [(view.camera, view.epoch, view.frame_id) for view in result.views]
         for key in keys:
             self._claims.pop(key, None)
             self._claims[key] = (result, now)
@@ -87,8 +83,6 @@ class ImagePlan:
             if frame is None or result is None or result.part not in self._ways:
                 continue
             del self._claims[key]
-            if frame.arrived > result.finished:
-                continue  # the judge cannot have seen it: another run's frame with the same number
             del self._frames[key]
             steps += self._keep(frame, result.part, self._ways[result.part][0])
         return steps
@@ -98,10 +92,6 @@ class ImagePlan:
             reason = f"not drawn, record.accept_share is {self._accept_share:g}"
             return [ReleaseFrame(frame), ImageFailed(part, frame, way, reason, is_alarm=False)]
         return [KeepImage(frame, part, way)]
-
-
-def _is_older_run(held: FrameReady, frame: FrameReady) -> bool:
-    return held.camera == frame.camera and held.ref.epoch != frame.ref.epoch
 
 
 def draw(part: PartId) -> float:

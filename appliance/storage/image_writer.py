@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 from msgspec import Struct
@@ -24,17 +24,10 @@ REFRESH = 100 * MS
 """A frame ring takes a reader for dead when it shows no sign of life for a lease."""
 
 
-class Rings(Frames, Protocol):
-    """Lend frames, and give the rings back."""
-
-    def close(self) -> None:
-        """Give all mappings back."""
-
-
 class ImageWriter:
     """Keep images as the record node asks; a Device: called from the loop's thread, never blocks."""
 
-    def __init__(self, frames: Rings, blobs: Blobs, clock: Clock) -> None:
+    def __init__(self, frames: Frames, blobs: Blobs, clock: Clock) -> None:
         """Start the worker; `frames` belongs to it from now on."""
         self._frames = frames
         self._blobs = blobs

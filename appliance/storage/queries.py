@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from msgspec import Struct
 
@@ -138,6 +138,13 @@ def images(connection: sqlite3.Connection, part: PartId) -> list[dict[str, objec
         (part.boot, part.number),
     )
     return [dict(row) for row in rows]
+
+
+def images_kept(connection: sqlite3.Connection, boots: Collection[int]) -> int:
+    """Count the images kept of the parts of some boots of the microcontroller."""
+    marks = ",".join("?" * len(boots))
+    query = f"SELECT count(*) FROM images i JOIN parts p ON p.id = i.part WHERE i.path NOT NULL AND p.boot IN ({marks})"  # noqa: S608  question marks only
+    return int(connection.execute(query, tuple(boots)).fetchone()[0])
 
 
 def reasons(found: Inspection) -> tuple[str, ...]:

@@ -15,6 +15,8 @@ KIND = "anomaly"
 OUTPUT = "map"
 # The strongest regions are listed; a part with more is rejected all the same.
 MOST_FINDINGS = 16
+# A finding extends to half of its peak, as the width of a blurred spot is commonly measured.
+EXTENT_SHARE = 0.5
 
 
 class MapReading(Struct, frozen=True):
@@ -74,19 +76,23 @@ class AnomalyTask:
         np.greater(self._map, self._reading.finding_level, out=self._above.view(np.bool_))
         if not self._above.any():
             return ()
-        count, labels, boxes, _ = cv2.connectedComponentsWithStats(self._above, connectivity=8)
-        found = [self._finding(labels == label, boxes[label]) for label in range(1, count)]
+        count, labels = cv2.connectedComponents(self._above, connectivity=8)
+        found = [self._finding(labels == label) for label in range(1, count)]
         return tuple(sorted(found, key=lambda finding: -finding.score)[:MOST_FINDINGS])
 
-    def _finding(self, cells: NDArray[np.bool_], box: NDArray[np.int32]) -> Finding:
-        left, top, width, height, area = (int(value) for value in box)
+    def _finding(self, region: NDArray[np.bool_]) -> Finding:
+        peak = float(self._map[region].max())
+        # The network sees wider than a cell, so a strong defect lifts its surroundings over the level too.
+        rows, cols = np.nonzero(region & (self._map >= min(peak, EXTENT_SHARE * peak)))
+        left, top = int(cols.min()), int(rows.min())
+        width, height = int(cols.max()) - left + 1, int(rows.max()) - top + 1
         wide, high = self._cell
         return Finding(
             kind=KIND,
-            score=float(self._map[cells].max()),
+            score=peak,
             confidence=None,
             box=Box(self._origin[0] + left * wide, self._origin[1] + top * high, width * wide, height * high),
-            area_px=area * wide * high,
+            area_px=len(rows) * wide * high,
         )
 
 

@@ -31,7 +31,7 @@ from appliance.cameras.settings import limit_of
 from appliance.config import Camera
 from appliance.ports.node import Publish
 from appliance.schema.clocks import HostNs
-from appliance.schema.frame import FrameReady
+from appliance.schema.frame import FrameReady, PixelFormat
 from appliance.schema.health import Alarm, Health
 from appliance.sim.camera.build import build
 from appliance.sim.plant import MONO8, Plant
@@ -177,7 +177,9 @@ def test_a_camera_in_use_is_refused(sim: Path, plant: Plant, tmp_path: Path) -> 
 CHUNK_XML = b"""<RegisterDescription xmlns="http://www.genicam.org/GenApi/Version_1_1">
   <Port Name="IdPort"><ChunkID>1001</ChunkID></Port>
   <Integer Name="ChunkFrameID"><pValue>IdReg</pValue></Integer>
-  <IntReg Name="IdReg"><Address>0x2</Address><Length>4</Length><pPort>IdPort</pPort><Endianess>BigEndian</Endianess></IntReg>
+  <IntReg Name="IdReg">
+    <Address>0x2</Address><Length>4</Length><pPort>IdPort</pPort><Endianess>BigEndian</Endianess>
+  </IntReg>
   <Port Name="GainPort"><ChunkID>a</ChunkID></Port>
   <FloatReg Name="ChunkGain"><Address>0</Address><Length>8</Length><pPort>GainPort</pPort></FloatReg>
   <SwissKnife Name="ChunkExposureTime"><Formula>1</Formula></SwissKnife>

@@ -43,7 +43,12 @@ from firmware_bridge.messages import (
 
 BUILD = Path(__file__).resolve().parents[2] / "build" / "tests"
 STATION = configuration(
-    gate_counts=3000, lead_counts=300, camera_counts=(700, -1), min_gap_counts=200, gate_hold_counts=200
+    gate_counts=6000,
+    lead_counts=300,
+    camera_counts=(700, -1),
+    min_gap_counts=200,
+    gate_hold_counts=200,
+    heartbeat_timeout_ms=400,  # a busy test machine, not the 150 ms of a line
 )
 
 
@@ -176,8 +181,8 @@ def test_a_part_goes_from_sensor_to_gate(rig: Rig) -> None:
     assert [(1, at[0] + 700), (2, at[1] + 700)] == [(m.part, m.counts) for m in kinds(got, ExposedEvent)]
     assert [DecisionOutcome.ACCEPTED] == [m.outcome for m in kinds(got, DecisionAck)]
     assert [
-        (1, Lane.ACCEPT, GateCause.ACCEPTED, 9, at[0] + 3000),
-        (2, Lane.REJECT, GateCause.NO_DECISION, 0, at[1] + 3000),
+        (1, Lane.ACCEPT, GateCause.ACCEPTED, 9, at[0] + 6000),
+        (2, Lane.REJECT, GateCause.NO_DECISION, 0, at[1] + 6000),
     ] == [(m.part, m.lane, m.cause, m.verdict_seq, m.counts) for m in kinds(got, GateEvent)]
     assert list(range(1, 7)) == [m.event for m in kinds(got, EVENTS)]
 

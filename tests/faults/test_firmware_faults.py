@@ -38,9 +38,15 @@ from firmware_bridge.messages import (
     Stats,
 )  # fmt: skip
 
+GATE = 6000
 BUILD = Path(__file__).resolve().parents[2] / "build" / "tests"
 STATION = configuration(
-    gate_counts=3000, lead_counts=400, camera_counts=(700, -1), min_gap_counts=800, gate_hold_counts=800
+    gate_counts=GATE,
+    lead_counts=400,
+    camera_counts=(700, -1),
+    min_gap_counts=800,
+    gate_hold_counts=800,
+    heartbeat_timeout_ms=400,  # a busy test machine, not the 150 ms of a line
 )
 
 
@@ -168,7 +174,7 @@ def test_wires_carry_the_true_counts(station: Station) -> None:
     epoch = station.plant.epoch
 
     assert (1, at + 700, epoch + (at + 700) * 100_000) == (line, counts, ns)
-    expected = [(at + 2600, Lane.ACCEPT), (at + 3400, Lane.REJECT)]
+    expected = [(at + GATE - 400, Lane.ACCEPT), (at + GATE + 400, Lane.REJECT)]
     assert expected == [(c, lane) for _, c, lane in station.plant.gate()[1:]]
     assert [epoch + c * 100_000 for c, _ in expected] == [t for t, _, _ in station.plant.gate()[1:]]
 
@@ -183,7 +189,7 @@ def test_edges_missed_while_the_process_stood_still_are_replayed(station: Statio
     station.talk(lambda: len(station.all(GateEvent)) == 3)
 
     assert at == [m.counts for m in station.all(PartEvent)]
-    assert [c + 3000 for c in at] == [m.counts for m in station.all(GateEvent)]
+    assert [c + GATE for c in at] == [m.counts for m in station.all(GateEvent)]
     assert {Lane.REJECT} == {m.lane for m in station.all(GateEvent)}
 
 
@@ -213,7 +219,7 @@ def test_a_host_that_does_not_read_stops_nothing(station: Station) -> None:
         station.board.write(flood)
         select.select([], [station.board], [], 1)
     (at,) = station.plant.place(300)
-    station.until(lambda: station.plant.counts() > at + 3500)
+    station.until(lambda: station.plant.counts() > at + GATE + 500)
     station.link = station.new_link()
     station.got.clear()
     station.talk(lambda: bool(station.all(Stats)) and bool(station.all(GateEvent)))

@@ -22,7 +22,7 @@ from appliance.training import coreset
 from appliance.training.anomaly import AnomalyOptions, FittedBundle, fit_anomaly
 from appliance.training.anomaly_graph import CHANNELS
 from kernels import build
-from kernels.preprocess import LIBRARY, Preprocessor
+from kernels.preprocess import Preprocessor
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "mt"
 SHAPE = (240, 320)
@@ -32,9 +32,8 @@ CREATED = "2026-11-21T12:00:00Z"
 
 @pytest.fixture(scope="session", autouse=True)
 def kernels_are_built():
-    """Build the kernels where they are not."""
-    if not LIBRARY.exists():
-        build.build()
+    """Build the kernels from the present sources."""
+    build.build()
 
 
 def part(seed: int, defect: str | None = None) -> np.ndarray:
@@ -209,11 +208,11 @@ def test_map_that_is_no_number_has_no_score() -> None:
 
 
 def test_regions_are_listed_strongest_first() -> None:
-    """Each connected region above the level is one finding with its box and area in frame pixels."""
+    """Each connected region above the level is one finding, down to half its peak, in frame pixels."""
     known = MapStatistics(np.zeros((8, 8), np.float32), np.ones((8, 8), np.float32))
     distances = np.zeros((1, 8, 8), np.float32)
     distances[0, 1, 1:3] = 5
-    distances[0, 5:7, 6] = (9, 4)
+    distances[0, 5:8, 6] = (9, 5, 4)
     result = AnomalyTask(MapReading((10, 20, 80, 160), 0.0, 3.0), known, (400, 400)).interpret({"map": distances})
     boxes = [
         (f.box.x_px, f.box.y_px, f.box.width_px, f.box.height_px, f.area_px, f.score) for f in result.findings if f.box
@@ -237,6 +236,7 @@ def test_calibrated_good_maps_are_standard(placement: Placement) -> None:
     assert 0.8 < values.std() < 1.2
 
 
+@settings(deadline=None)
 @given(st.integers(1, 40), st.integers(1, 40), st.floats(0, 1))
 def test_image_score_is_a_top_mean(rows: int, cols: int, share: float) -> None:
     """The score is the mean over the largest share of cells, one at least."""

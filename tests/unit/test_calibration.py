@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.decision import calibration
@@ -23,6 +23,7 @@ def test_clopper_pearson_matches_published_values() -> None:
     assert (0.0, 1.0) == calibration.clopper_pearson(0, 0)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 400).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
 def test_interval_is_symmetric_and_holds_the_rate(case: tuple[int, int]) -> None:
     """Counting misses instead of hits mirrors the interval, and the seen rate lies inside."""
@@ -58,6 +59,7 @@ def test_hold_back_takes_a_lower_rank() -> None:
     assert pytest.approx(3 / 61) == limits.overkill_expected
 
 
+@settings(deadline=None)
 @given(SCORES, st.floats(0, 0.4), st.floats(1, 3), st.floats(1, 3))
 def test_limits_are_ordered(scores: list[float], hold_back: float, margin: float, reject_margin: float) -> None:
     """The reject limit never lies under the accept limit, nor the accept limit under the middle of good scores."""
@@ -67,6 +69,7 @@ def test_limits_are_ordered(scores: list[float], hold_back: float, margin: float
     assert limits.overkill_expected <= limits.overkill_upper
 
 
+@settings(deadline=None)
 @given(SCORES, st.floats(-1e3, 1e3), st.floats(0.1, 10))
 def test_limits_follow_the_scores(scores: list[float], shift: float, factor: float) -> None:
     """Shifting and scaling all scores shifts and scales the limits: no unit is built in."""
@@ -108,6 +111,7 @@ def test_bands(score: float, expected: Band) -> None:
     assert expected == calibration.band(score, 1.0, 2.0)
 
 
+@settings(deadline=None)
 @given(SCORES, st.floats(-2e6, 2e6))
 def test_p_value_counts_itself(scores: list[float], score: float) -> None:
     """The p-value is the share of good images at least as suspicious, never zero."""
@@ -122,6 +126,7 @@ def test_p_value_of_no_number_is_the_smallest() -> None:
     assert 1 / 21 == calibration.conformal_p_value(math.nan, [0.0] * 20)
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-1e6, 1e6), min_size=5, max_size=40))
 def test_p_values_of_good_images_are_valid(scores: list[float]) -> None:
     """Left out one by one, at most a share a of good images has a p-value of a or less."""

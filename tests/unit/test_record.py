@@ -74,7 +74,7 @@ def frame_of(number):
 
 
 def result_of(number):
-    view = ViewResult("top", number, 0.25, None, ())
+    view = ViewResult("top", 1, number, 0.25, None, ())
     return InspectionResult(PartId(1, number), (view,), "b", "openvino", "f32", StageTimes(), 0, 950 * MS)
 
 
@@ -177,6 +177,20 @@ def test_lost_facts_leave_a_mark_in_the_chain(node, clock, reader):
     assert (["facts_lost"], []) == ([alarm.kind for alarm in messages(outputs, Alarm)], list(frames))
 
 
+def test_a_loss_noticed_while_the_disk_is_full_is_marked_later(node, store, clock, reader):
+    """The mark of a gap is as durable as a fact."""
+    _fill_up(store)
+    for number in range(2000):
+        node.receive_envelope("part.entered", 9, number, entered(number), clock.now())
+    node.wake(clock.now())
+    node.lost("verdict", 3, clock.now())
+    store._database.execute("PRAGMA max_page_count=1000000")
+    clock.host = node.wake_at + 10 * S
+    node.wake(clock.now())
+
+    assert "facts_lost" in [entry.action for entry in queries.audit_entries(reader)]
+
+
 def _fill_up(store):
     pages = store._database.execute("PRAGMA page_count").fetchone()[0]
     store._database.execute(f"PRAGMA max_page_count={pages}")
@@ -204,6 +218,20 @@ def test_facts_wait_while_the_disk_is_full_and_are_written_afterwards(node, stor
     assert FIRST_PAUSE == due - 1 * S
     assert early == due
     assert (2000, 1, Condition.OK) == (found.parts, found.verdicts["reject"], recovered.components[0].condition)
+
+
+def test_an_image_row_alone_is_tried_again(node, store, clock, reader):
+    """A full disk delays the row of the last image too, even when no further part comes."""
+    _fill_up(store)
+    failed = [ImageFailed(PartId(1, number), frame_of(number), Disposition.REJECT, "x" * 500) for number in range(200)]
+    for image in failed:
+        node.receive(f"device:{IMAGES}", image, clock.now())
+    node.wake(clock.now())
+    store._database.execute("PRAGMA max_page_count=1000000")
+    clock.host = node.wake_at
+    node.wake(clock.now())
+
+    assert 200 == reader.execute("SELECT count(*) FROM images").fetchone()[0]
 
 
 def test_what_the_full_queue_dropped_is_in_the_chain(node, clock, reader):

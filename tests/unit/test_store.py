@@ -43,7 +43,7 @@ def facts_of(part=PART, disposition=Disposition.ACCEPT, lane=Lane.ACCEPT):
 
 
 def _result(part):
-    view = ViewResult("top", part.number, 0.25, 0.5, ())
+    view = ViewResult("top", 1, part.number, 0.25, 0.5, ())
     return InspectionResult(
         part, (view,), "sha256:ab", "openvino", "f32", StageTimes(5.0, 1.0, 2.0, 8.0, 0.5), 0, 30_000_000
     )

@@ -80,7 +80,7 @@ def frame_of(number, epoch=1, arrived=20 * MS, camera="top", pixel_format=PixelF
 
 
 def result_of(number, frames, finished=30 * MS):
-    views = tuple(ViewResult(camera, frame_id, 0.1, None, ()) for camera, frame_id in frames)
+    views = tuple(ViewResult(camera, 1, frame_id, 0.1, None, ()) for camera, frame_id in frames)
     return InspectionResult(PartId(1, number), views, "b", "openvino", "f32", StageTimes(), 0, finished)
 
 
@@ -164,17 +164,16 @@ def test_the_order_of_frame_result_and_decision_does_not_matter():
 
 
 def test_a_frame_of_a_restarted_camera_is_never_taken_for_the_older_one():
-    """Frame numbers begin anew; a frame that came after the judge was done cannot be what the judge saw."""
+    """Frame numbers begin anew with each run of a camera; the run's epoch tells two frames of one number apart."""
     plan = ImagePlan(1.0, HOLD)
     plan.decided(PartId(1, 1), Disposition.REJECT, 0)
-    plan.result(result_of(1, [("top", 5)], finished=30 * MS), 0)
-    late = plan.frame(frame_of(5, epoch=2, arrived=40 * MS), 0)
-    plan.frame(frame_of(6, epoch=2), 0)
-    newer = plan.frame(frame_of(0, epoch=3), 0)
+    plan.result(result_of(1, [("top", 5)]), 0)
+    other = plan.frame(frame_of(5, epoch=2), 0)
+    seen = plan.frame(frame_of(5), 0)
 
-    given_back = [ReleaseFrame(frame_of(5, epoch=2, arrived=40 * MS)), ReleaseFrame(frame_of(6, epoch=2))]
-    assert [MeetRing("top")] == late
-    assert [*given_back, MeetRing("top")] == newer
+    assert [MeetRing("top")] == other
+    assert [MeetRing("top"), KeepImage(frame_of(5), PartId(1, 1), Disposition.REJECT)] == seen
+    assert [ReleaseFrame(frame_of(5, epoch=2))] == plan.expire(HOLD)
 
 
 def test_accepted_images_are_drawn_by_part_and_the_others_always_kept():

@@ -157,5 +157,6 @@ int main(int argc, char **argv)
     core_init(&core, boot);
     run(&core, &serial, &wires);
     serial_close(&serial);
-    return 0; /* the spring takes the gate back to reject */
+    wires_close(&wires);
+    return 0;
 }

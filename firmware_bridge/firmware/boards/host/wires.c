@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -69,7 +70,7 @@ int wires_spring(struct wires *w)
     if (child < 0) return -1;
     if (child) {
         close(ends[0]); /* the writing end stays open until this process dies, however it dies */
-        signal(SIGCHLD, SIG_IGN);
+        w->spring = ends[1];
         return 0;
     }
     close(ends[1]);
@@ -84,6 +85,12 @@ int wires_spring(struct wires *w)
     if (w->plant->gate_log[(moves - 1) % PLANT_GATE_LOG].lane != PLANT_LANE_REJECT)
         gate_move(w->plant, PLANT_LANE_REJECT, 0, ns, counts_at(&w->belt, ns));
     _exit(0);
+}
+
+void wires_close(struct wires *w)
+{
+    close(w->spring);
+    while (wait(NULL) < 0 && errno == EINTR) { }
 }
 
 void wires_advance(struct wires *w, struct core *core, uint64_t now)

@@ -16,12 +16,15 @@ struct wires {
     uint8_t edges[PLANT_PARTS]; /* 0 = not entered, 1 = under the sensor, 2 = left */
     int under_sensor;
     uint8_t lane;
+    int spring; /* held open: its end of file lets the spring go */
 };
 
 /* Map the plant and put the gate in its spring position; parts that passed before are not seen. 0 = good. */
 int wires_open(struct wires *w, const char *path, uint64_t now);
 /* Start the gate's spring: a child that puts the gate back to reject when this process is gone. 0 = good. */
 int wires_spring(struct wires *w);
+/* Let the spring take the gate and wait for it, for an orderly end. */
+void wires_close(struct wires *w);
 /* Replay everything due up to `now` through the core, one edge at a time. */
 void wires_advance(struct wires *w, struct core *core, uint64_t now);
 /* Let the outputs follow what the core just received. */
