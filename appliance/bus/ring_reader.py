@@ -3,6 +3,7 @@
 import mmap
 import os
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -42,13 +43,17 @@ from appliance.schema.frame import FrameReady, SlotRef
 class RingReader:
     """Implement `ports.frames.Frames` for one reader over the rings of all cameras; belongs to one thread.
 
-    A ring is mapped when its first frame is met, pixels read-only, and mapped anew when its epoch is another one.
+    The rings of `cameras` are mapped as soon as they exist, so that their writers wait for this reader from the first
+    frame on; it must then borrow or release each of their frames. Any other ring is mapped when a frame of it is met,
+    and that first frame may be gone by then. Pixels are mapped read-only.
     """
 
-    def __init__(self, folder: Path, name: str) -> None:
+    def __init__(self, folder: Path, name: str, cameras: Sequence[str] = ()) -> None:
         self._folder = folder
         self._name = name
+        self._cameras = tuple(cameras)
         self._rings: dict[str, _Mapping] = {}
+        self._attach_new()
 
     def borrow(self, frame: FrameReady) -> "Loan":
         """Lend the frame's pixels; see `ports.frames.Frames.borrow`. Never blocks."""
@@ -65,7 +70,8 @@ class RingReader:
         ring.release(frame.ref)
 
     def refresh(self, now_ns: int) -> None:
-        """Show every writer that this reader lives."""
+        """Show every writer that this reader lives, and map rings that are new; about once a second."""
+        self._attach_new()
         for ring in self._rings.values():
             ring.refresh(now_ns)
 
@@ -83,6 +89,12 @@ class RingReader:
         for ring in self._rings.values():
             ring.close()
         self._rings.clear()
+
+    def _attach_new(self) -> None:
+        for camera in self._cameras:
+            ring = self._rings.get(camera)
+            if (ring is None or not ring.is_current()) and ring_path(self._folder, camera).exists():
+                self._attach(camera, None)
 
     def _attach(self, camera: str, wanted: SlotRef | None) -> "_Mapping":
         old = self._rings.pop(camera, None)

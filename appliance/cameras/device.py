@@ -5,13 +5,11 @@ slots. Both only put messages into a queue that the loop drains; `Requeue` alone
 """
 
 import contextlib
-import ctypes
 import os
 import queue
 import threading
 from collections import deque
 from collections.abc import Sequence
-from typing import Protocol
 
 from msgspec import Struct
 
@@ -28,6 +26,7 @@ from appliance.cameras.messages import (
     SoftwareTrigger,
     Start,
 )
+from appliance.cameras.slots import SlotMemory, place
 from appliance.config import Camera
 from appliance.ports.clock import Clock
 from appliance.schema.clocks import MS, CameraNs, EncoderCounts, HostNs, S
@@ -47,19 +46,6 @@ STEADY_NS = 5 * S
 
 JOIN_S = 5.0
 """A producer that has not returned by then hangs; the process ends without it."""
-
-
-class SlotMemory(Protocol):
-    """Lend memory for frames."""
-
-    slots: int
-
-    @property
-    def payload_bytes(self) -> int:
-        """Bytes of a slot."""
-
-    def address(self, slot: int) -> int:
-        """Give the slot's address in this process."""
 
 
 class _Close(Struct, frozen=True):
@@ -269,23 +255,10 @@ class GenicamCamera:
             exposure_us=float(filled.chunks.get("ChunkExposureTime", camera.exposure_us)),
             gain_db=float(filled.chunks.get("ChunkGain", camera.gain_db)),
             encoder=None if encoder is None else EncoderCounts(int(encoder)),
-            copies=self._place(filled),
+            copies=place(filled, camera.width_px * camera.pixel_format.channels, self._memory),
             underruns=known[1] if frame_id == known[0] + 1 else stream.underruns(),
             complete=not filled.incomplete and filled.bytes_filled >= image_bytes,
         )
-
-    def _place(self, filled: Filled) -> int:
-        """Make the pixels lie packed at the slot's start; gives how often they were copied for it."""
-        source, target = filled.base + filled.image_offset, self._memory.address(filled.slot)
-        if source == target and not filled.x_padding:
-            return 0
-        row = self._camera.width_px * self._camera.pixel_format.channels
-        if not filled.x_padding:
-            ctypes.memmove(target, source, row * filled.height)
-            return 1
-        for index in range(filled.height):
-            ctypes.memmove(target + index * row, source + index * (row + filled.x_padding), row)
-        return 1
 
     def _post(self, message: Struct) -> None:
         self._messages.append(message)

@@ -11,8 +11,8 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from appliance.cameras.device import SlotMemory
 from appliance.cameras.messages import CameraOpened, CameraStatistics, FrameArrived, Requeue, SoftwareTrigger, Start
+from appliance.cameras.slots import SlotMemory
 from appliance.config import Camera
 from appliance.schema.clocks import CameraNs, HostNs, S
 from appliance.schema.errors import ConfigError

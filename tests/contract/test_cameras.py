@@ -3,6 +3,7 @@
 Each scenario runs in a process of its own, because a producer is loaded once a process; this file is that program too.
 """
 
+import ctypes
 import json
 import os
 import select
@@ -26,8 +27,10 @@ from appliance.bus.ring import RingReader, RingWriter, ring_path
 from appliance.cameras.chunks import ChunkField, ChunkReader, chunk_fields
 from appliance.cameras.exposures import ExposureNumbers
 from appliance.cameras.folder import FolderCamera
+from appliance.cameras.gentl import Filled
 from appliance.cameras.messages import CameraLost, CameraOpened, FrameArrived, Requeue, SoftwareTrigger, Start
 from appliance.cameras.settings import limit_of
+from appliance.cameras.slots import place
 from appliance.config import Camera
 from appliance.ports.node import Publish
 from appliance.schema.clocks import HostNs
@@ -172,6 +175,26 @@ def test_a_camera_in_use_is_refused(sim: Path, plant: Plant, tmp_path: Path) -> 
     told = play("in_use", tmp_path, sim, plant.path)
 
     assert "end the program that holds it" in told["cause"]
+
+
+@pytest.mark.parametrize(("offset", "padding"), [(0, 0), (0, 4), (16, 0), (16, 4)])
+@pytest.mark.parametrize("is_own", [True, False])
+def test_copies_are_counted_by_where_the_pixels_were(tmp_path: Path, is_own: bool, offset: int, padding: int) -> None:
+    """Pixels a producer left elsewhere, offset or padded are moved into the slot, packed, and that is one copy."""
+    rows, columns = 4, 6
+    ring = RingWriter.create(ring_path(tmp_path, "top"), 2, 4096)
+    image = np.arange(rows * columns, dtype=np.uint8).reshape(rows, columns)
+    padded = np.pad(image, ((0, 0), (0, padding))).tobytes()
+    elsewhere = ctypes.create_string_buffer(4096)
+    base = ctypes.addressof(elsewhere) if is_own else ring.address(1)
+    ctypes.memmove(base + offset, padded, len(padded))
+    copies = place(Filled(1, 0, None, False, 4096, base, columns, rows, padding, offset, 0, {}), columns, ring)
+    with ring.pixels(1) as memory:
+        seen = bytes(memory[: rows * columns])
+    ring.close()
+
+    assert image.tobytes() == seen
+    assert (0 if not is_own and not offset and not padding else 1) == copies
 
 
 CHUNK_XML = b"""<RegisterDescription xmlns="http://www.genicam.org/GenApi/Version_1_1">

@@ -209,12 +209,12 @@ def test_pixels_are_never_torn_for_a_reader_in_another_process(tmp_path: Path) -
     os.read(from_parent[0], 1)
     free = [0, 1]
     for number in range(3000):
+        free += writer.reclaim(HostNs(number))
         slot = free.pop(0)
         with writer.pixels(slot) as pixels:
             pixels[:] = bytes([number % 251]) * len(pixels)
         ref = writer.publish(slot, HostNs(number))
         os.write(to_child[1], np.array([ref.slot, ref.generation, ref.epoch], np.int64).tobytes())
-        free += writer.reclaim(HostNs(number))
     os.close(to_child[1])
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     for end in from_parent:

@@ -158,6 +158,24 @@ def test_a_new_writer_replaces_the_file(tmp_path: Path, writer: RingWriter, read
     assert names == ["judge"]
 
 
+def test_a_named_camera_is_waited_for_before_its_first_frame(tmp_path: Path) -> None:
+    """A reader that came before the ring, or before a new one, holds the very first frame; refresh finds the file."""
+    early = RingReader(tmp_path, "judge", ("top",))
+    waiting = []
+    for now in (1, 2):
+        ring = RingWriter.create(ring_path(tmp_path, "top"), 2, 60, LEASE_MS)
+        early.refresh(now)
+        frame = frame_of(ring.publish(0, HostNs(now)))
+        waiting.append(ring.reclaim(HostNs(now)))
+        with early.borrow(frame):
+            pass
+        waiting.append(ring.reclaim(HostNs(now)))
+        ring.close()
+    early.close()
+
+    assert [[], [0], [], [0]] == waiting
+
+
 def test_pixels_cannot_be_written_by_a_reader(writer: RingWriter, reader: RingReader) -> None:
     """The reader's mapping itself is read-only, not just the array's flag."""
     frame = frame_of(writer.publish(0, HostNs(0)))
