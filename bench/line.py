@@ -2,9 +2,10 @@
 
     python -m bench.line [--state DIR]
 
-Runs `firstshift demo` with the 5 MB colour frame of a common line camera at 10 parts/s, from the outside: the stages come
-from the station's records, CPU times from /proc between the first part's entry and the last part's verdict. Prints two
-tables and writes bench/results/line.json. `--state` keeps the station's folder, so that a second run takes its bundle.
+Runs `firstshift demo` with the 5 MB colour frame of a common line camera at 10 parts/s and watches it from the outside:
+the stages come from the station's records, CPU times from /proc between the first part's entry and the last part's
+verdict. Prints two tables and writes bench/results/line.json. `--state` keeps the station's folder, so that a second
+run takes its bundle.
 """
 
 import argparse
@@ -147,7 +148,9 @@ def stages(rows: list[Inspection]) -> dict[str, dict[str, float]]:
 def cpu(samples: list[Sample], rows: list[Inspection]) -> dict[str, float]:
     """Give ms of CPU time per part and process, between the first entry and the last verdict of these parts."""
     entered = [row.entered_ns for row in rows if row.entered_ns is not None]
-    decided = [row.entered_ns + row.entered_to_verdict_ms * 1e6 for row in rows if row.entered_ns and row.entered_to_verdict_ms]
+    decided = [
+        row.entered_ns + row.entered_to_verdict_ms * 1e6 for row in rows if row.entered_ns and row.entered_to_verdict_ms
+    ]
     times = [at for at, _ in samples]
     told = {}
     for name in sorted({name for _, spent in samples for name in spent}):
@@ -158,12 +161,13 @@ def cpu(samples: list[Sample], rows: list[Inspection]) -> dict[str, float]:
 
 
 def show(told: dict[str, Any]) -> None:
-    frame, load = told["frame"], told["load_average"]
+    frame, load, cores = told["frame"], told["load_average"], told["machine"]["cores"]
+    size = f"{frame['columns']} x {frame['rows']} {frame['pixel_format']}"
+    print(f"\n{size}, {told['parts']} parts at {told['rate_hz']:g}/s,")
+    print(f"{told['runtime']} {told['precision']}, {told['copies_per_frame']:g} copies per frame; load average")
     print(
-        f"\n{frame['columns']} x {frame['rows']} {frame['pixel_format']}, {told['parts']} parts at {told['rate_hz']:g}/s, "
-        f"{told['runtime']} {told['precision']}, {told['copies_per_frame']:g} copies per frame"
+        f"{load['before']} before, {load['after']} after, on {cores} cores that also simulate and may do other things\n"
     )
-    print(f"load average {load['before']} before, {load['after']} after, on {told['machine']['cores']} cores that do other things too\n")
     print(f"{'stage':<40} {'p50 ms':>8} {'p99 ms':>8} {'max ms':>8} {'n':>5}")
     for name, found in told["ms"].items():
         label = {"latency": "whole: trigger to verdict", "transfer": "transfer, with 1 ms exposure"}.get(name, name)

@@ -117,13 +117,16 @@ class ClockSync:
         slope = sum((x - mean_x) * (y - mean_y) for x, y in zip(xs, ys, strict=True)) / spread
         offset = mean_y - slope * mean_x
         residual = max(abs(y - offset - slope * x) for x, y in zip(xs, ys, strict=True))
-        error_ns = min(s.rtt_ns for s in best) / 2 + residual
-        return _Fit(tick0, host0 + round(offset), slope, error_ns, HOLD_OVER_PPM)
+        # The line may be tilted: each end off by `end_ns`, in opposite directions.
+        end_ns = min(s.rtt_ns for s in best) / 2 + residual
+        span_ns = (max(ticks) - min(ticks)) * self._tick_ns
+        drift_ppm = HOLD_OVER_PPM + 2 * end_ns / span_ns * 1e6
+        return _Fit(tick0, host0 + round(offset), slope, 2 * end_ns, drift_ppm)
 
     def _acceptable(self, fit: _Fit) -> bool:
-        residual = fit.error_ns - min(s.rtt_ns for s in self._best()) / 2
         if fit.drift_ppm == MAX_PPM:  # offset only: nothing to judge but its agreement with the last fit
             return self._fit is None or self._agrees(self._samples[-1])
+        residual = fit.error_ns / 2 - min(s.rtt_ns for s in self._best()) / 2
         return abs(fit.ns_per_tick / self._tick_ns - 1) * 1e6 <= MAX_PPM and residual <= MAX_RESIDUAL_NS
 
     def _agrees(self, sample: _Sample) -> bool:

@@ -3,7 +3,6 @@
 import mmap
 import os
 import threading
-from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -43,17 +42,14 @@ from appliance.schema.frame import FrameReady, SlotRef
 class RingReader:
     """Implement `ports.frames.Frames` for one reader over the rings of all cameras; belongs to one thread.
 
-    The rings of `cameras` are mapped as soon as they exist, so that their writers wait for this reader from the first
-    frame on; it must then borrow or release each of their frames. Any other ring is mapped when a frame of it is met,
-    and that first frame may be gone by then. Pixels are mapped read-only.
+    A ring is mapped by `attach`, so that its writer waits for this reader from the first frame on; each of its frames
+    is then to be borrowed or released. Any other ring is mapped when a frame of it is met, which may be gone by then.
     """
 
-    def __init__(self, folder: Path, name: str, cameras: Sequence[str] = ()) -> None:
+    def __init__(self, folder: Path, name: str) -> None:
         self._folder = folder
         self._name = name
-        self._cameras = tuple(cameras)
         self._rings: dict[str, _Mapping] = {}
-        self._attach_new()
 
     def borrow(self, frame: FrameReady) -> "Loan":
         """Lend the frame's pixels; see `ports.frames.Frames.borrow`. Never blocks."""
@@ -70,15 +66,15 @@ class RingReader:
         ring.release(frame.ref)
 
     def refresh(self, now_ns: int) -> None:
-        """Show every writer that this reader lives, and map rings that are new; about once a second."""
-        self._attach_new()
+        """Show every writer that this reader lives."""
         for ring in self._rings.values():
             ring.refresh(now_ns)
 
     def attach(self, camera: str) -> None:
         """Map a camera's ring before its first frame, so that no frame from now on is reclaimed unseen.
 
-        Nothing happens when it is mapped. StoreError when the camera has no ring yet, or all reader rows are taken.
+        Does nothing when the ring is mapped already. StoreError when the camera has no ring yet, or all its reader rows
+        are taken.
         """
         ring = self._rings.get(camera)
         if ring is None or not ring.is_current():
@@ -89,12 +85,6 @@ class RingReader:
         for ring in self._rings.values():
             ring.close()
         self._rings.clear()
-
-    def _attach_new(self) -> None:
-        for camera in self._cameras:
-            ring = self._rings.get(camera)
-            if (ring is None or not ring.is_current()) and ring_path(self._folder, camera).exists():
-                self._attach(camera, None)
 
     def _attach(self, camera: str, wanted: SlotRef | None) -> "_Mapping":
         old = self._rings.pop(camera, None)

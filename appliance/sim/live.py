@@ -3,7 +3,7 @@
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console, Group
+from rich.console import Console, Group, JustifyMethod
 from rich.live import Live as RichLive
 from rich.panel import Panel
 from rich.table import Table
@@ -14,11 +14,31 @@ from appliance.schema.clocks import HostNs, S
 from appliance.schema.health import Condition
 from appliance.sim.collector import Collector, Inspected
 
-ROWS = 12
-"""Newest parts shown; with health and counts they fit 24 lines."""
-
 REFRESH_HZ = 8
+MOST_ROWS = 20
+"""Newest parts shown on a tall terminal."""
+
+FRAME_LINES = 6
+"""Lines that are neither a part nor a unit: the head's three, the columns' names, an empty one, the cursor's."""
+
+COLUMNS: tuple[tuple[str, int, JustifyMethod], ...] = (
+    ("part", 5, "right"),
+    ("verdict", 7, "left"),
+    ("reason", 18, "left"),
+    ("score", 5, "right"),
+    ("ms", 5, "right"),
+    ("lane", 8, "left"),
+    ("cause", 14, "left"),
+)
+"""Names and narrowest widths; with their gaps they fill 80 columns."""
+
 MARK = {Lane.ACCEPT: "✓ accept", Lane.REJECT: "✗ reject"}
+WORD = {
+    Condition.OK: "ok",
+    Condition.STARTING: "… starting",
+    Condition.DEGRADED: "! degraded",
+    Condition.FAILED: "✗ failed",
+}
 STYLE = {Condition.OK: "", Condition.STARTING: "dim", Condition.DEGRADED: "yellow", Condition.FAILED: "bold red"}
 
 
@@ -28,9 +48,7 @@ class Live:
     def __init__(self, wanted: bool, parts: int) -> None:  # noqa: FBT001  the demo's --hmi switch
         self._parts = parts
         self._drawn = 0
-        self._live = (
-            RichLive(console=Console(stderr=True), refresh_per_second=REFRESH_HZ, transient=True) if wanted else None
-        )
+        self._live = RichLive(console=Console(stderr=True), auto_refresh=False, transient=True) if wanted else None
 
     def __enter__(self) -> Self:
         if self._live is not None:
@@ -48,23 +66,27 @@ class Live:
         if self._live is None or now - self._drawn < S // REFRESH_HZ:
             return
         self._drawn = now
-        self._live.update(Group(self._head(collector, begin, now), _parts(collector), _health(collector)))
+        rows = min(MOST_ROWS, max(1, self._live.console.size.height - FRAME_LINES - len(collector.health)))
+        screen = Group(self._head(collector, begin, now), _parts(collector, rows), Text(), _health(collector))
+        self._live.update(screen, refresh=True)
 
     def _head(self, collector: Collector, begin: HostNs, now: HostNs) -> Panel:
         done = [item.actuation for item in collector.parts.values() if item.actuation is not None]
         accepted = sum(item.lane is Lane.ACCEPT for item in done)
         acked = sum(item.acknowledged is not None for item in collector.parts.values())
-        text = f"{len(done)} of {self._parts} parts   {accepted} accepted   {len(done) - accepted} rejected   "
-        text += f"{acked} taken by the PLC   {(now - begin) / S:.0f} s   {len(collector.alarms)} alarms"
-        return Panel(Text(text), title="firstshift", title_align="left")
+        text = f"{len(done)} of {self._parts} parts  {accepted} accepted  {len(done) - accepted} rejected  "
+        text += f"{acked} taken by PLC  {(now - begin) / S:.0f} s"
+        alarms = f"  ▲ {len(collector.alarms)} alarms" if collector.alarms else ""
+        line = Text.assemble(text, (alarms, "yellow"), no_wrap=True, overflow="ellipsis")
+        return Panel(line, title="firstshift", title_align="left")
 
 
-def _parts(collector: Collector) -> Table:
-    table = Table(
-        "part", "verdict", "reason", "score", "ms", "lane", "cause", expand=True, box=None, header_style="dim"
-    )
-    for item in list(collector.parts.values())[-ROWS:]:
-        table.add_row(*_row(item), style="" if item.actuation and item.actuation.lane is Lane.ACCEPT else "bold")
+def _parts(collector: Collector, rows: int) -> Table:
+    table = Table(expand=True, box=None, header_style="dim")
+    for name, width, justify in COLUMNS:
+        table.add_column(name, justify=justify, min_width=width, no_wrap=True, overflow="ellipsis")
+    for item in list(collector.parts.values())[-rows:]:
+        table.add_row(*_row(item), style="bold" if item.actuation and item.actuation.lane is Lane.REJECT else "")
     return table
 
 
@@ -72,19 +94,27 @@ def _row(item: Inspected) -> tuple[str, ...]:
     verdict, result, actuation = item.verdict, item.result, item.actuation
     latency = item.latency_ms
     return (
-        f"{item.part.number:6d}",
-        verdict.disposition.value if verdict else "-",
-        verdict.reasons[0].value if verdict and verdict.reasons else "",
+        str(item.part.number),
+        _plain(verdict.disposition) if verdict else "",
+        _plain(verdict.reasons[0]) if verdict and verdict.reasons else "",
         f"{result.views[0].score:.2f}" if result and result.views else "",
         f"{latency:.1f}" if latency is not None else "",
-        MARK[actuation.lane] if actuation else "on the belt",
-        actuation.cause.value if actuation else "",
+        MARK[actuation.lane] if actuation else "on belt",
+        _plain(actuation.cause) if actuation else "",
     )
 
 
 def _health(collector: Collector) -> Table:
     table = Table(box=None, show_header=False, expand=True)
+    table.add_column(min_width=11, no_wrap=True)
+    table.add_column(min_width=10, no_wrap=True)
+    table.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
     for health in sorted(collector.health.values(), key=lambda item: item.unit):
-        causes = "; ".join(f"{item.name} {item.cause}" for item in health.components if item.cause)
-        table.add_row(health.unit, health.condition.value, causes[:80], style=STYLE[health.condition])
+        worst_first = sorted(health.components, key=lambda item: item.condition is Condition.OK)
+        words = "; ".join(f"{item.name}: {item.cause}" for item in worst_first if item.cause)
+        table.add_row(health.unit, WORD[health.condition], words, style=STYLE[health.condition])
     return table
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", " ")

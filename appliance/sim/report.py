@@ -148,6 +148,7 @@ def _facts(loaded: Loaded, summary: Summary, done: dict[str, object]) -> list[tu
         datetime.fromtimestamp(min(begun) / 1e9, UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if begun else "no part entered"
     )
     frames = summary.frames
+    lost = frames.underrun + frames.missed
     return [
         ("station", loaded.config.station.name),
         ("recipe", loaded.recipe.name),
@@ -158,7 +159,7 @@ def _facts(loaded: Loaded, summary: Summary, done: dict[str, object]) -> list[tu
         ("model runs on", f"{summary.runtime} {summary.precision}".strip() or "nothing ran"),
         (
             "frames",
-            f"{frames.good} good, {frames.incomplete} incomplete, {frames.underrun} without a slot, {frames.missed} missed",
+            f"{frames.good} good, {frames.incomplete} incomplete, {lost} lost ({frames.underrun} without a slot)",
         ),
         ("copies per frame", f"{summary.copies:g}"),
         ("PLC", f"took {summary.plc['acked']} of {summary.plc['results']} results"),

@@ -158,13 +158,13 @@ def test_a_new_writer_replaces_the_file(tmp_path: Path, writer: RingWriter, read
     assert names == ["judge"]
 
 
-def test_a_named_camera_is_waited_for_before_its_first_frame(tmp_path: Path) -> None:
-    """A reader that came before the ring, or before a new one, holds the very first frame; refresh finds the file."""
-    early = RingReader(tmp_path, "judge", ("top",))
+def test_an_attached_reader_is_waited_for_before_its_first_frame(tmp_path: Path) -> None:
+    """A reader that attached holds the very first frame, of a new writer's file as well."""
+    early = RingReader(tmp_path, "judge")
     waiting = []
     for now in (1, 2):
         ring = RingWriter.create(ring_path(tmp_path, "top"), 2, 60, LEASE_MS)
-        early.refresh(now)
+        early.attach("top")
         frame = frame_of(ring.publish(0, HostNs(now)))
         waiting.append(ring.reclaim(HostNs(now)))
         with early.borrow(frame):
@@ -174,6 +174,18 @@ def test_a_named_camera_is_waited_for_before_its_first_frame(tmp_path: Path) -> 
     early.close()
 
     assert [[], [0], [], [0]] == waiting
+
+
+def test_attaching_again_lets_go_of_nothing(writer: RingWriter, reader: RingReader) -> None:
+    """A service that attaches at every sign of life of a camera still holds what it held."""
+    frame = frame_of(writer.publish(0, HostNs(0)))
+    reader.attach("top")
+    held = writer.reclaim(HostNs(1))
+    with reader.borrow(frame):
+        pass
+
+    assert [] == held
+    assert [0] == writer.reclaim(HostNs(2))
 
 
 def test_pixels_cannot_be_written_by_a_reader(writer: RingWriter, reader: RingReader) -> None:
