@@ -141,7 +141,9 @@ class _Demo:
 
     def _plant_command(self, pictures: Pictures) -> list[str]:
         scenario, layout = self._scenario, self._layout
-        command = [sys.executable, "-m", "appliance.sim.plant_process", "--plant", str(layout.plant)]
+        # Painting pictures is the world's work, not the appliance's: it runs when nobody else wants the core.
+        command = ["nice", "-n", "10", sys.executable, "-m", "appliance.sim.plant_process"]
+        command += ["--plant", str(layout.plant)]
         command += ["--parts", str(scenario.parts), "--rate", str(scenario.rate_hz), "--seed", str(scenario.seed)]
         command += ["--truth", str(layout.truth), "--physical", str(layout.physical)]
         command += ["--width", str(pictures.width_px), "--height", str(pictures.height_px)]

@@ -12,7 +12,7 @@ from msgspec import Struct
 from appliance.config import Loaded
 from appliance.decision.calibration import clopper_pearson
 from appliance.governance import audit_chain
-from appliance.schema.actuation import Lane
+from appliance.schema.actuation import Cause, Lane
 from appliance.schema.bundle import GoodOnlyCalibration
 from appliance.schema.part import PartId
 from appliance.services._wiring import bundle_folder
@@ -110,6 +110,7 @@ def write(
         truth=summary.truth(),
         confusion=_confusion(parts),
         kinds=_kinds(parts),
+        causes=_causes(parts),
         stages=_stages(summary),
         deadline_ms=deadline_ms,
         histogram=report_figures.latency_histogram(summary.latencies_ms, deadline_ms),
@@ -117,7 +118,7 @@ def write(
         scores=report_figures.score_distribution(parts, *limits),
         gallery=_gallery(loaded, parts),
         calibration=calibration,
-        overkill=Rate(sum(part.outcome == OVERKILL for part in parts), sum(not part.defective for part in parts)),
+        over_limit=_over_limit(parts, calibration),
         health=sorted(collector.health.values(), key=lambda item: item.unit),
         alarms=_alarms(collector),
         restarts=restarts,
@@ -195,6 +196,26 @@ def _kinds(parts: Sequence[Shown]) -> list[KindRow]:
     count = Counter(part.kind for part in parts if part.defective)
     caught = Counter(part.kind for part in parts if part.outcome == CAUGHT)
     return [KindRow(kind, Rate(caught[kind], n), n - caught[kind]) for kind, n in sorted(count.items())]
+
+
+def _causes(parts: Sequence[Shown]) -> list[tuple[str, int, int]]:
+    """Count what lies in the reject lane by its cause, a verdict or what kept one away: good parts, defective parts."""
+    rejected = [part for part in parts if part.lane != Lane.ACCEPT]
+    count = Counter((_why(part), part.defective) for part in rejected)
+    return [(cause, count[cause, False], count[cause, True]) for cause in sorted({cause for cause, _ in count})]
+
+
+def _why(part: Shown) -> str:
+    if part.row is not None and part.row.cause == Cause.DECIDED_REJECT:
+        return f"{part.verdict}: {part.reasons}"
+    return part.cause or "unknown to the station"
+
+
+def _over_limit(parts: Sequence[Shown], calibration: GoodOnlyCalibration | None) -> Rate:
+    """Count what the calibration promises: good parts over the accept limit, of those that were scored."""
+    scores = [part.score for part in parts if not part.defective and part.score is not None]
+    limit = calibration.accept_below if calibration else float("inf")
+    return Rate(sum(score > limit for score in scores), len(scores))
 
 
 def _stages(summary: Summary) -> list[Stage]:

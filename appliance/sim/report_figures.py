@@ -72,7 +72,7 @@ def latency_histogram(latencies_ms: Sequence[float], deadline_ms: float | None) 
     if deadline_ms is not None:
         body.append(_limit(scale(deadline_ms), top, base, f"deadline {deadline_ms:.0f} ms", "end"))
     body.append(_word(LEFT, 14, f"n = {len(latencies_ms)} parts with a verdict, tallest bar {max(counts.values())}"))
-    return _figure(226, "Histogram of the time from camera trigger to verdict", body)
+    return _figure(232, "Histogram of the time from camera trigger to verdict", body)
 
 
 def timeline(parts: Sequence[Shown], deadline_ms: float | None, events: Sequence[Event]) -> Markup:
@@ -166,8 +166,8 @@ def mark(outcome: Outcome, x: float, y: float, size: float, words: str = "") -> 
 
 
 def _brick(part: Shown, x: float, y: float, width: float, height: float) -> str:
-    if part.outcome in {ESCAPE, OVERKILL} and height > 6:
-        return mark(part.outcome, x + width / 2, y + height / 2, height * 0.3, part.words)
+    if part.outcome in {ESCAPE, OVERKILL}:
+        return mark(part.outcome, x + width / 2, y + height / 2, max(2.6, height * 0.3), part.words)
     colour = {ESCAPE: RED, OVERKILL: AMBER}.get(part.outcome, INK if part.defective else GREY)
     gap = 1.0 if height > 3 else 0.0
     box = f'x="{x + 0.5:.1f}" y="{y:.1f}" width="{width - 1:.1f}" height="{height - gap:.2f}"'

@@ -45,14 +45,15 @@ class Card(Struct, frozen=True):
 
 
 def chosen(parts: Sequence[Shown]) -> dict[str, list[Shown]]:
-    """Pick escapes and overkills from the first on, and the clearest example of each defect kind that was caught."""
+    """Pick escapes, overkills (scored ones first), and of each defect kind the clearest part that was caught."""
+    overkill = sorted((part for part in parts if part.outcome == OVERKILL), key=lambda part: part.score is None)
     best: dict[str, Shown] = {}
     for part in parts:
         if part.outcome == CAUGHT and (part.kind not in best or (part.score or 0) > (best[part.kind].score or 0)):
             best[part.kind] = part
     return {
         ESCAPE: [part for part in parts if part.outcome == ESCAPE][:MOST],
-        OVERKILL: [part for part in parts if part.outcome == OVERKILL][:MOST],
+        OVERKILL: overkill[:MOST],
         CAUGHT: [best[kind] for kind in sorted(best)][:MOST],
     }
 

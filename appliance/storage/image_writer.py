@@ -1,6 +1,7 @@
 """Encode and store images beside the record service's loop, in one thread that alone touches the frame rings."""
 
 import os
+import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -24,6 +25,10 @@ REFRESH = 100 * MS
 """A frame ring takes a reader for dead when it shows no sign of life for a lease."""
 
 
+BACKGROUND = 10
+"""Nice value of the encoding thread: an image may be late by a second, the judge beside it may not."""
+
+
 class ImageWriter:
     """Keep images as the record node asks; a Device: called from the loop's thread, never blocks."""
 
@@ -32,7 +37,7 @@ class ImageWriter:
         self._frames = frames
         self._blobs = blobs
         self._clock = clock
-        self._worker = ThreadPoolExecutor(1, "image-writer")
+        self._worker = ThreadPoolExecutor(1, "image-writer", _step_back)
         self._jobs: list[Future[Any]] = []
         self._refused: list[ImageKept | ImageFailed] = []
         self._ready = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -123,3 +128,8 @@ class ImageWriter:
             os.eventfd_read(self._ready)
         except BlockingIOError:
             return
+
+
+def _step_back() -> None:
+    """Let everything that has a deadline run first; on Linux a nice value belongs to a thread."""
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), BACKGROUND)

@@ -106,11 +106,11 @@ class Belt:
             self._boot, self._index = self._boot + 1, 0
         part = PartId(self._boot, self._index + 1)
         self.real[part] = at
-        if fate.trigger != "once" or fate.restart:
-            self.troubled = at
         troubled = (fate.trigger, fate.frame_copies, fate.exposed_copies) != ("once", 1, 1) or bool(
             fate.frame_delay_ms or fate.exposed_delay_ms or fate.vague_ms or fate.restart or lie
         )
+        if troubled:
+            self.troubled = at
         exposed = exposure_of(self._boot, self._index, at + fate.mcu_error_us * 1000, abs(fate.mcu_error_us) * 1000)
         self._index += 1
         for copy in range(fate.exposed_copies):
