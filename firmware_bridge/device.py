@@ -15,6 +15,11 @@ REOPEN_PERIOD = 200 * MS
 """A re-plugged board is back within a blink, and an absent one costs next to nothing."""
 
 
+SILENT_WIRE = 1000 * MS
+"""Silence after which the wire is opened anew: a serial device that was re-plugged may have left its old name to another
+one, and a board that answers speaks every 100 ms."""
+
+
 class Wire(Protocol):
     """Carry bytes to and from a microcontroller; LinkError when the far end is gone."""
 
@@ -40,6 +45,7 @@ class McuDevice:
         self._link = Link(new_session, now)
         self._wire: Wire | None = None
         self._reopen_at = now
+        self._heard = now
         self.cause = ""
         """Why there is no wire at present; empty when there is one."""
         self._reopen(now)
@@ -63,6 +69,11 @@ class McuDevice:
             messages: list[Struct] = [*self._link.feed(self._wire.read(), now)]
         except LinkError as error:
             self._drop(error, now)
+            return []
+        if messages:
+            self._heard = now
+        elif now - self._heard >= SILENT_WIRE:
+            self._drop(LinkError(f"mcu: silent for {SILENT_WIRE // MS} ms; check cable, power and mcu.link"), now)
             return []
         self._flush(now)
         return messages
@@ -101,4 +112,5 @@ class McuDevice:
         except LinkError as error:
             self.cause = str(error)
         else:
+            self._heard = now
             self.cause = ""

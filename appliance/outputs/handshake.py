@@ -123,6 +123,12 @@ class Handshake:
         self._settle()
         return sequence
 
+    def forget(self, part: PartId, now: HostNs) -> None:
+        """Learn that a part left before this session began; the PLC gets no result of it in this one."""
+        self._advance(now)
+        self._under_way.pop(part, None)
+        self._settle()
+
     def recipe(self, number: int, hash32: int, now: HostNs) -> None:
         """Learn which recipe is active and warm; ends a changeover."""
         self._advance(now)

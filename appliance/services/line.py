@@ -21,6 +21,7 @@ from appliance.schema.health import Alarm, Condition, Health
 from appliance.schema.part import PartEntered, PartExposed, PartId
 from appliance.schema.topics import ACTUATION, ALARM, PART_ENTERED, PART_EXPOSED, PLC_ACKNOWLEDGED, STATUS, VERDICT
 from appliance.schema.verdict import Disposition, Verdict
+from appliance.services._line_gate import GATE_CAUSE, held_disposition
 from appliance.services._line_health import mcu_health, plc_health
 from firmware_bridge import messages as mcu
 from firmware_bridge.clocksync import ClockSync
@@ -28,18 +29,6 @@ from firmware_bridge.configuration import configuration
 from firmware_bridge.events import EventsLost
 
 HEALTH_PERIOD = 1 * S
-
-GATE_CAUSE = {
-    mcu.GateCause.NO_DECISION: Cause.NO_VERDICT,
-    mcu.GateCause.ACCEPTED: Cause.ACCEPTED,
-    mcu.GateCause.DECIDED_REJECT: Cause.DECIDED_REJECT,
-    mcu.GateCause.HOST_LOST: Cause.HOST_LOST,
-    mcu.GateCause.OLD_SESSION: Cause.OLD_SESSION,
-    mcu.GateCause.FAULT: Cause.FAULT,
-    mcu.GateCause.NOT_ARMED: Cause.NOT_ARMED,
-    mcu.GateCause.TOO_CLOSE: Cause.TOO_CLOSE,
-    mcu.GateCause.GATE_LATE: Cause.GATE_LATE,
-}
 
 
 class _Part(Struct):
@@ -95,6 +84,7 @@ class LineNode:
         self._parts: dict[int, _Part] = {}
         self._ready_units: dict[str, bool] = {f"acquire@{view}": False for view in views} | {"judge": False}
         self._heard = HostNs(0)
+        self._since = HostNs(0)
         self._undated: list[mcu.PartEvent | mcu.ExposedEvent | mcu.GateEvent] = []
         self._health_at = HostNs(0)
         self._progress = 0
@@ -108,6 +98,7 @@ class LineNode:
 
     def start(self, now: HostNs) -> Sequence[Output]:
         """State health at once; the microcontroller is spoken to when its link says hello."""
+        self._since = now
         return [self._health(now)]
 
     def receive(self, topic: str, message: Struct, now: HostNs) -> Sequence[Output]:
@@ -302,19 +293,21 @@ class LineNode:
                 cause = Cause.PLC_NOT_READY
             elif part.late:
                 cause = Cause.LATE
+        replayed = part is None or part.entered.replayed
         actuation = Actuation(
             part=PartId(self._boot, event.part),
             lane=lane,
             cause=cause,
-            disposition=part.verdict.disposition if part is not None and part.verdict else Disposition.NO_VERDICT,
+            disposition=held_disposition(part.verdict if part is not None else None, event, replayed=replayed),
             verdict_sequence=event.verdict_seq,
             at=at,
             at_tick=McuTicks(event.tick),
             at_counts=EncoderCounts(event.counts),
-            replayed=part is None or part.entered.replayed,
+            replayed=replayed,
         )
         outputs: list[Output] = [Publish(ACTUATION, actuation)]
-        if lane is Lane.ACCEPT and not (part is not None and part.accept_sent):
+        accepted = actuation.disposition is Disposition.ACCEPT and (replayed or (part is not None and part.accept_sent))
+        if lane is Lane.ACCEPT and not accepted:
             text = f"part {actuation.part} reached the accept lane without an ACCEPT; stop the line and test the gate"
             outputs.append(self._alarm("accepted_without_verdict", text, now))
         self._post(actuation, part, now)
@@ -336,8 +329,14 @@ class LineNode:
         return Publish(ACTUATION, actuation)
 
     def _post(self, actuation: Actuation, part: _Part | None, now: HostNs) -> None:
-        """Queue a result for the PLC; a test bench without one would only fill the queue."""
-        if self._plc_required or self._handshake.alive:
+        """Queue a result for the PLC; a test bench without one would only fill the queue.
+
+        What the gate did before this process began stays out: the PLC had it, or rejected the part when the session
+        ended, and a queue of old results has no place for new ones.
+        """
+        if actuation.at < self._since:
+            self._handshake.forget(actuation.part, now)
+        elif self._plc_required or self._handshake.alive:
             self._handshake.post(actuation, _detail(part), now)
 
     def _plc(self, now: HostNs) -> Sequence[Output]:

@@ -47,7 +47,7 @@ class Collector:
         self.shown: list[tuple[HostNs, Shown]] = []
         self.alarms: list[Alarm] = []
         self.frames: dict[tuple[str, int], FrameCounts] = {}
-        """Account per camera and ring epoch."""
+        """Account per camera and run of its process, which goes on counting when the camera comes back."""
         self.frame_ids: Counter[str] = Counter()
         self.frame_copies = 0
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(io_threads=1)
@@ -56,7 +56,9 @@ class Collector:
     def poll(self, wait_ms: int, now: HostNs) -> None:
         """Take what has been said, waiting for the first message for at most `wait_ms`."""
         self._subscriber.socket.poll(wait_ms)
-        for _, message in self._subscriber.drain(5000):
+        for envelope, message in self._subscriber.drain(5000):
+            if isinstance(message, FrameReady):
+                self.frames[message.camera, envelope.epoch] = message.counts
             self._hear(message, now)
 
     def close(self) -> None:
@@ -116,7 +118,6 @@ class Collector:
             case PlcAcknowledged():
                 self._part(message.part).acknowledged = message
             case FrameReady():
-                self.frames[message.camera, message.ref.epoch] = message.counts
                 self.frame_ids[message.camera] += 1
                 self.frame_copies += message.copies
             case Health():

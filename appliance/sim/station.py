@@ -19,6 +19,10 @@ CAMERA_MM = 30
 GATE_MM = 400
 LEAD_MM = 25
 HOLD_MM = 40
+MIN_GAP_MM = 40
+"""Closest spacing of two parts that the microcontroller takes apart; the plant's parts keep more."""
+PAIRING_MS = 5.0
+"""How far exposure and trigger may lie apart; less on a fast belt."""
 RESET_AFTER_MS = 500
 """The simulated operator resets a latched error of the PLC handshake once he has had a look."""
 BUILD = Path(__file__).resolve().parents[2] / "build"
@@ -120,11 +124,13 @@ counts_per_mm = {COUNTS_PER_MM}
 gate_mm = {GATE_MM}
 lead_mm = {LEAD_MM}
 hold_mm = {HOLD_MM}
+min_gap_mm = {MIN_GAP_MM}
 belt_mm_s = {PITCH_MM * settings.rate_hz}
 
 [judge]
 precision = "{settings.precision}"
 threads = {settings.threads}
+pairing_tolerance_ms = {min(PAIRING_MS, MIN_GAP_MM / (PITCH_MM * settings.rate_hz) * 1000 / 5):g}
 
 [plc]
 port = {free_port()}

@@ -75,6 +75,9 @@ def same(held: Fact, other: Fact) -> bool:
         return (held.lane, held.at_tick, held.at_counts) == (other.lane, other.at_tick, other.at_counts)
     if isinstance(held, PartEntered) and isinstance(other, PartEntered) and (held.replayed or other.replayed):
         return (held.at_tick, held.at_counts) == (other.at_tick, other.at_counts)
+    if isinstance(held, PartExposed) and isinstance(other, PartExposed):
+        stamps = (other.trigger_index, other.at_tick, other.at_counts)
+        return (held.trigger_index, held.at_tick, held.at_counts) == stamps
     return held == other
 
 

@@ -1,0 +1,29 @@
+"""Read what the microcontroller says of its gate."""
+
+from appliance.schema.actuation import Cause
+from appliance.schema.verdict import Disposition, Verdict
+from firmware_bridge import messages as mcu
+
+GATE_CAUSE = {
+    mcu.GateCause.NO_DECISION: Cause.NO_VERDICT,
+    mcu.GateCause.ACCEPTED: Cause.ACCEPTED,
+    mcu.GateCause.DECIDED_REJECT: Cause.DECIDED_REJECT,
+    mcu.GateCause.HOST_LOST: Cause.HOST_LOST,
+    mcu.GateCause.OLD_SESSION: Cause.OLD_SESSION,
+    mcu.GateCause.FAULT: Cause.FAULT,
+    mcu.GateCause.NOT_ARMED: Cause.NOT_ARMED,
+    mcu.GateCause.TOO_CLOSE: Cause.TOO_CLOSE,
+    mcu.GateCause.GATE_LATE: Cause.GATE_LATE,
+}
+
+
+def held_disposition(verdict: Verdict | None, event: mcu.GateEvent, *, replayed: bool) -> Disposition:
+    """Give the verdict that was in hand when the gate acted.
+
+    Of a part that an earlier process handled (`replayed`, no verdict known here) the microcontroller's memory tells: it
+    opens on an ACCEPT only, and names the verdict it acted on.
+    """
+    if verdict is not None:
+        return verdict.disposition
+    accepted = event.cause == mcu.GateCause.ACCEPTED and event.verdict_seq > 0
+    return Disposition.ACCEPT if replayed and accepted else Disposition.NO_VERDICT
