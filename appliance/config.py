@@ -214,7 +214,8 @@ def _read(path: Path, kind: type[_Kind]) -> _Kind:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}; give the station's file with --config") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: is not TOML: {error}; correct the line") from error
-    for name, table in tree.get("camera", {}).items() if kind is Config else ():
+    cameras = tree.get("camera") if kind is Config else None
+    for name, table in cameras.items() if isinstance(cameras, dict) else ():
         _convert(path, table, Camera, f"camera.{name}.")
     return _convert(path, tree, kind, "")
 

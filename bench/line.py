@@ -46,6 +46,8 @@ PROCESSES = {
     "mosquitto": "MQTT broker",
 }
 """A word of the command line names each process; the first that fits counts."""
+ELSEWHERE = "not of this station (and this bench)"
+"""What other work took of the cores meanwhile; the less, the more the wall times are worth."""
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 Sample = tuple[int, dict[str, float]]
@@ -108,12 +110,19 @@ def cpu_seconds(root: int) -> dict[str, float]:
                 continue
             parents[int(folder.name)] = int(fields[1])
             spent[int(folder.name)] = (words, (int(fields[11]) + int(fields[12])) * TICK_S)
-    total: dict[str, float] = {}
+    total = {ELSEWHERE: busy_seconds()}
     for pid, (words, seconds) in spent.items():
         if descends(pid, root, parents):
             name = "the demo's own watching" if pid == root else name_of(words)
             total[name] = total.get(name, 0.0) + seconds
+            total[ELSEWHERE] -= seconds
     return total
+
+
+def busy_seconds() -> float:
+    """Give the CPU time of everything on the machine since its start: user, nice, system, both interrupts, steal."""
+    user, nice, system, _, _, irq, softirq, steal = map(int, Path("/proc/stat").read_text().split(maxsplit=9)[1:9])
+    return (user + nice + system + irq + softirq + steal) * TICK_S
 
 
 def descends(pid: int, root: int, parents: dict[int, int]) -> bool:

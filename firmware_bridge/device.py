@@ -16,8 +16,8 @@ REOPEN_PERIOD = 200 * MS
 
 
 SILENT_WIRE = 1000 * MS
-"""Silence after which the wire is opened anew: a serial device that was re-plugged may have left its old name to another
-one, and a board that answers speaks every 100 ms."""
+"""Silence after which the wire is opened anew: after a re-plug the open one may belong to something else. A board that
+answers speaks every 100 ms."""
 
 
 class Wire(Protocol):

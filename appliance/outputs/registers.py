@@ -303,7 +303,7 @@ def saturated(value: float) -> int:
 
 
 def _layout(table: tuple[Register, ...]) -> tuple[struct.Struct, struct.Struct, tuple[tuple[str, int], ...]]:
-    """Give a block as values, as words, and each value's field with its mask; worked out once, packed 50 times a second."""
+    """Give a block as values, as words, and each value's field with its mask; worked out once, used at each turn."""
     values = struct.Struct(">" + "".join("I" if register.type is Type.U32 else "H" for register in table))
     masks = tuple((item.field, 0xFFFF_FFFF if item.type is Type.U32 else 0xFFFF) for item in table)
     return values, struct.Struct(f">{count(table)}H"), masks

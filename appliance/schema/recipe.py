@@ -1,13 +1,15 @@
 """Describe a recipe: what is inspected, with which views and which bundle."""
 
-from msgspec import Struct
+from typing import Annotated
+
+from msgspec import Meta, Struct
 
 
-class Recipe(Struct, frozen=True):
+class Recipe(Struct, frozen=True, forbid_unknown_fields=True):
     """Name one product's inspection; kept apart from the station's configuration."""
 
     name: str
-    number: int
+    number: Annotated[int, Meta(ge=1, le=65535)]
     """What the PLC calls it, 1 to 65535."""
     views: tuple[str, ...]
     """Cameras whose frames an ACCEPT needs."""

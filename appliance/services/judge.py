@@ -195,6 +195,8 @@ class JudgeNode:
             outputs.append(self._mismatch(pair, now))
         elif view.result is None and view.failure is None:
             self._look(frame, part.entered, view, now)
+        else:
+            self._frames.release(frame)
         if self._complete(part):
             outputs += self._decide(part, now)
         return outputs

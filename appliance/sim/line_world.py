@@ -120,8 +120,9 @@ class LineWorld:
     # ---- physics ----
 
     def due_at(self) -> HostNs:
-        """Next instant at which belt, sensor, camera or gate has something to do."""
-        return self.board.due_at
+        """Next instant at which belt, sensor, camera, gate or wire has something to do."""
+        answer = self._wire.answer_at
+        return self.board.due_at if answer is None else min(self.board.due_at, answer)
 
     def run_until(self, now: HostNs) -> None:
         """Let belt, firmware and camera advance."""

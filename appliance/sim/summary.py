@@ -15,13 +15,15 @@ from appliance.schema.errors import StoreError
 from appliance.schema.frame import FrameCounts
 from appliance.schema.verdict import Disposition
 from appliance.sim.collector import Collector
+from appliance.sim.plant_line import PART_COUNTS
 from appliance.sim.station import Layout
 from appliance.storage import database, queries
 from appliance.storage.queries import Inspection
 from appliance.storage.record_store import DATABASE
 
 MATCH_COUNTS = 5
-"""The microcontroller latches the sensor's edge to the count; a few counts cover rounding."""
+"""The microcontroller latches the sensor's edge to the count; a few counts cover rounding. One that starts while a part
+is under the sensor sees that part begin late."""
 
 
 class Truth(Struct, frozen=True):
@@ -62,7 +64,23 @@ class Summary(Struct, frozen=True):
     @property
     def unaccounted(self) -> int:
         """Parts that passed the sensor and have no actuation."""
-        return sum(found is None or found.lane is None for _, found in self.pairs)
+        return sum(found is None or found.lane is None for _, found in self.pairs) - self.unseen
+
+    @property
+    def unseen(self) -> int:
+        """Parts in the reject lane that passed the sensor while the microcontroller had no power.
+
+        Only those count that lie between the last part of one of its boots and the first of the next.
+        """
+        boots = [found.boot if found is not None else None for _, found in self.pairs]
+        count = 0
+        for index, (truth, found) in enumerate(self.pairs):
+            if found is not None or truth.lane == Lane.ACCEPT:
+                continue
+            before = next((boot for boot in reversed(boots[:index]) if boot is not None), None)
+            after = next((boot for boot in boots[index:] if boot is not None), None)
+            count += before != after and None not in {before, after}
+        return count
 
     @property
     def accepted_without_verdict(self) -> int:
@@ -130,12 +148,14 @@ class Summary(Struct, frozen=True):
         """Say the summary in a few lines for a person; every share with its count and exact 95 % interval."""
         truth = self.truth()
         latency = percentiles(self.latencies_ms)
+        unseen = [f"{self.unseen} parts passed while the microcontroller was off; the gate's spring rejected them"]
         return [
             (
                 f"{self.parts} parts: {self.actuations.get('accept', 0)} accepted, "
                 f"{self.actuations.get('reject', 0)} rejected, {self.unaccounted} unaccounted, "
                 f"{self.accepted_without_verdict} accepted without a verdict"
             ),
+            *(unseen if self.unseen else []),
             f"escapes {share(truth['escapes'], truth['defective'])}",
             f"overkill {share(truth['overkill'], truth['good'])}",
             (
@@ -166,7 +186,7 @@ def summarise(
         parts=parts,
         inspections=rows,
         pairs=_match(_truths(layout), rows, entered),
-        frames=_account(collector),
+        frames=_account(collector, len(rows) * len(loaded.recipe.views)),
         verdicts=Counter(row.disposition for row in rows),
         actuations=Counter(row.lane for row in rows if row.lane is not None),
         latencies_ms=[row.latency_ms for row in rows if row.latency_ms is not None],
@@ -188,16 +208,16 @@ def summarise(
     )
 
 
-def settled(loaded: Loaded, boots: Collection[int], parts: int) -> bool:
-    """Say whether every part has its row, the PLC took every result and the broker every message."""
+def outstanding(loaded: Loaded, boots: Collection[int], parts: int) -> tuple[int, int, int]:
+    """Count what is still to come: parts without a row, results the PLC has not taken, messages of the broker."""
     try:
         with closing(database.open_reader(loaded.state / DATABASE)) as connection:
             rows = [row for row in queries.newest(connection, 2 * parts) if row.boot in boots]
         messages = messages_of(loaded)
     except StoreError:
-        return False
+        return parts, parts, parts
     actuated = [row for row in rows if row.lane is not None]
-    return len(actuated) >= parts and all(row.acked for row in actuated) and not messages.pending
+    return max(0, parts - len(actuated)), sum(not row.acked for row in actuated), messages.pending
 
 
 def messages_of(loaded: Loaded) -> outbox.Counts:
@@ -251,14 +271,18 @@ def _match(
     by_place = {entered[row.id]: row for row in rows if row.id in entered}
     found = []
     for truth in truths:
-        near = range(truth.enter_counts - MATCH_COUNTS, truth.enter_counts + MATCH_COUNTS + 1)
+        begin = truth.enter_counts
+        near = [*range(begin - MATCH_COUNTS, begin + MATCH_COUNTS + 1), *range(begin, begin + PART_COUNTS)]
         found.append((truth, next((by_place[place] for place in near if place in by_place), None)))
     return found
 
 
-def _account(collector: Collector) -> FrameCounts:
-    """Give the cameras' account; triggers that no acquire process lived to account for are missed."""
+def _account(collector: Collector, wanted: int) -> FrameCounts:
+    """Give the cameras' account of the `wanted` views.
+
+    Missed are also those that no acquire process lived to account for, and parts whose camera line was not fired.
+    """
     counts = collector.frame_counts
     known = counts.good + counts.incomplete + counts.underrun + counts.missed
-    triggers = sum(item.exposed is not None for item in collector.parts.values())
+    triggers = max(wanted, sum(item.exposed is not None for item in collector.parts.values()))
     return FrameCounts(counts.good, counts.incomplete, counts.underrun, counts.missed + max(0, triggers - known))

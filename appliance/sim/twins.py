@@ -173,6 +173,10 @@ class InspectorTwin:
         return Inspection(view, 0.0, spent / MS, finished)
 
 
+ROUND_TRIP = 300_000
+"""From a request to the microcontroller's answer, ns: 2 x 15 bytes at 1 Mbaud, and a turn of its loop."""
+
+
 class WireTwin:
     """Play the serial line to the core: bytes may be garbled or vanish."""
 
@@ -181,9 +185,13 @@ class WireTwin:
         self._random = generator
         self._damage = damage
         self._received = b""
+        self.answer_at: HostNs | None = None
+        """When the core's answer to what was written is on the wire; None when it was asked nothing."""
 
     def listen(self) -> bool:
         """Take what the core has sent by now and say whether anything waits; called after each step of the core."""
+        if self.answer_at is not None and self.answer_at <= self._board.now:
+            self.answer_at = None
         self._received += self._garble(self._board.read())
         return bool(self._received)
 
@@ -199,6 +207,7 @@ class WireTwin:
     def write(self, data: bytes) -> None:
         """Send to the core."""
         self._board.write(self._garble(data))
+        self.answer_at = HostNs(self._board.now + ROUND_TRIP)
 
     def close(self) -> None:
         """Nothing is open."""

@@ -17,8 +17,8 @@ from appliance.ports.node import Node, Output, Publish
 from appliance.schema.clocks import MS, HostNs
 from appliance.sim.scenario import BusFaults
 
-HOP = 120_000
-"""Time of a message from socket to socket, ns; measured by bench/hop.py on a quiet machine."""
+HOP = 350_000
+"""Time of a message from socket to socket, ns: the median of bench/hop.py on a machine that does other things too."""
 
 RESTART = 300 * MS
 """From the death of a process to its first turn, as systemd starts it again (RestartSec) plus its imports."""

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -70,7 +71,7 @@ class Run(Struct, frozen=True):
     def recoveries_ms(self) -> dict[str, float | None]:
         """Time from each trouble to the next part that entered after it and was accepted; None: there was none."""
         entered = [row.entered_ns for row in self.rows if row.lane == "accept" and row.entered_ns is not None]
-        troubles = [item for item in self.said if item.line.startswith("scenario: ")]
+        troubles = [item for item in self.said if item.line.startswith("scenario: ") and "`bus`" not in item.line]
         return {
             f"{item.line.removeprefix('scenario: ')} @{index}": min(
                 ((at - item.at) / 1e6 for at in entered if at > item.at), default=None
@@ -90,15 +91,18 @@ def firstshift(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
 
 
-def run_demo(state: Path, *arguments: str | Path) -> Run:
-    """Run a station to its end, noting when it says what."""
+def run_demo(state: Path, *arguments: str | Path, once_running: Callable[[], None] | None = None) -> Run:
+    """Run a station to its end, noting when it says what; `once_running` is called when the belt has started."""
     command = [str(PROGRAM), "demo", "--no-hmi", "--state", str(state), "--json", "-", *SIZE, *map(str, arguments)]
     said: list[Said] = []
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        reader = threading.Thread(target=_listen, args=(process, said))
+        running = threading.Event()
+        reader = threading.Thread(target=_listen, args=(process, said, running))
         reader.start()
         alarm = threading.Timer(PATIENCE_S, process.send_signal, [signal.SIGINT])
         alarm.start()
+        if once_running is not None and running.wait(PATIENCE_S) and process.poll() is None:
+            once_running()
         stdout = process.stdout.read() if process.stdout else ""
         code = process.wait()
         alarm.cancel()
@@ -121,6 +125,9 @@ def fresh(fitted: Path, folder: Path) -> Path:
     return folder
 
 
-def _listen(process: "subprocess.Popen[str]", said: list[Said]) -> None:
+def _listen(process: "subprocess.Popen[str]", said: list[Said], running: threading.Event) -> None:
     for line in process.stderr or ():
         said.append(Said(time.monotonic_ns(), line.rstrip("\n")))
+        if line.startswith("running "):
+            running.set()
+    running.set()

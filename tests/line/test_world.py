@@ -2,7 +2,6 @@
 
 import os
 import random
-import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -11,15 +10,12 @@ from pathlib import Path
 import pytest
 from msgspec import Struct
 
-sys.path.insert(0, str(Path(__file__).parent))  # the pool's fresh processes import `history` by its name
-
-import history
-
 from appliance.schema.actuation import Lane
 from appliance.schema.clocks import MS, S
 from appliance.sim.line_world import LineWorld, Trouble
 from appliance.sim.scenario import Action, BusFaults
 from firmware_bridge.build import build_core
+from tests.line import history
 
 BUILD = Path(__file__).resolve().parents[2] / "build" / "tests"
 SEEDS = 50

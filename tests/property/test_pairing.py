@@ -67,13 +67,11 @@ clean = st.builds(Fate, camera_error_us=st.integers(-1500, 1500), mcu_error_us=s
 gaps = st.integers(SPACING, 4 * SPACING)
 
 
-def frame_of(
-    epoch: int, frame_id: int, at: int, uncertainty: int = 0, *, camera: str = "top", arrived: int = 0
-) -> FrameReady:
+def frame_of(epoch: int, frame_id: int, at: int, uncertainty: int = 0) -> FrameReady:
     ref = SlotRef(epoch, frame_id % 8, 2 * frame_id + 1)
     mono, counts = PixelFormat.MONO8, FrameCounts()
     return FrameReady(
-        camera, ref, frame_id, CameraNs(at), HostNs(at), uncertainty, None, HostNs(arrived), 1, 1, mono, 1.0, 0.0, 0, counts
+        "top", ref, frame_id, CameraNs(at), HostNs(at), uncertainty, None, HostNs(at), 1, 1, mono, 1.0, 0.0, 0, counts
     )  # fmt: skip
 
 
@@ -144,8 +142,7 @@ class Belt:
         return [
             pair
             for _, pair in told
-            if pair.proof is Proof.AGREED
-            and self.shows[pair.frame.ref.epoch, pair.frame.frame_id] != pair.exposed.part
+            if pair.proof is Proof.AGREED and self.shows[pair.frame.ref.epoch, pair.frame.frame_id] != pair.exposed.part
         ]
 
 

@@ -90,7 +90,7 @@ def test_a_station_is_read_with_its_recipe(files: Files) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "path"),
     [
-        ('[station]\n', 'speed = 3\n[station]\n', "speed"),
+        ("[station]\n", "speed = 3\n[station]\n", "speed"),
         ("[mqtt]\n", "[mqqt]\nx = 1\n[mqtt]\n", "mqqt"),
         ('name = "cell-4"', 'name = "cell-4"\nnome = "x"', "station.nome"),
         ("gate_mm = 400.0", "gate_mm = 400.0\ngate = 3", "mcu.gate"),
@@ -125,6 +125,7 @@ def test_an_unknown_key_of_the_recipe_is_refused(files: Files) -> None:
         ("threads = 1", 'runtime = "tensorflow"', ("judge.runtime", "openvino|onnx", "is 'tensorflow'")),
         ('name = "cell-4"', 'name = "cell 4"', ("station.name", "matching regex", "is 'cell 4'")),
         ("[camera.top]", '[camera."a b"]', ("camera", "matching regex", "")),
+        ("number = 3", "number = 0", ("number", ">= 1", "is 0")),
     ],
 )
 def test_a_value_out_of_range_is_refused(files: Files, old: str, new: str, told: tuple[str, ...]) -> None:
@@ -159,7 +160,7 @@ def test_a_missing_key_is_named(files: Files, line: str, path: str) -> None:
         ("port = 502", 'required = "yes"', ("plc.required", "bool", "'yes'")),
         ("width_px = 640", "width_px = 640.5", ("camera.top.width_px", "int", "640.5")),
         ('serial = "A1"', "serial = 1", ("camera.top.serial", "str", "is 1")),
-        ('[camera.top]\n', '[camera]\nx = 1\n[camera.top]\n', ("camera.x", "object", "1")),
+        ("[camera.top]\n", "[camera]\nx = 1\n[camera.top]\n", ("camera.x", "object", "1")),
         ('views = ["top"]', 'views = "top"', ("views", "array", "'top'")),
     ],
 )  # fmt: skip

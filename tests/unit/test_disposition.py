@@ -55,9 +55,7 @@ def test_accept_needs_every_view(views: list[tuple[Disposition, Reason]], needed
 @given(VIEWS)
 def test_order_of_views_does_not_matter(views: list[tuple[Disposition, Reason]]) -> None:
     """Cameras have no rank."""
-    assert {fuse(list(order), len(views))[0] for order in itertools.permutations(views)} == {
-        fuse(views, len(views))[0]
-    }
+    assert {fuse(list(order), len(views))[0] for order in itertools.permutations(views)} == {fuse(views, len(views))[0]}
 
 
 def test_the_worst_view_decides_and_speaks_first() -> None:

@@ -226,7 +226,9 @@ def test_every_view_must_be_good() -> None:
     rig.model.score = 9.0
     rig.tell(frame(0, "side"), BEGIN + 12 * MS)
 
-    assert [(Disposition.REJECT, (Reason.ABOVE_REJECT_LIMIT, Reason.WITHIN_LIMITS))] == list(map(decision, rig.verdicts))
+    reasons = (Reason.ABOVE_REJECT_LIMIT, Reason.WITHIN_LIMITS)
+
+    assert [(Disposition.REJECT, reasons)] == list(map(decision, rig.verdicts))
 
 
 def test_one_of_two_views_is_no_verdict() -> None:

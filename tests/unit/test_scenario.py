@@ -139,7 +139,8 @@ def test_expectations(text: str, met: bool) -> None:
 
 def test_what_was_not_met_is_said_in_its_own_words() -> None:
     """The line of the file and its sentence, so that nobody has to look for it."""
-    failures = unmet(parse("\nexpect alarm fire within 1s\nexpect no actuation accept for 2s\n", "x").expectations, SHOWN)
+    told = parse("\nexpect alarm fire within 1s\nexpect no actuation accept for 2s\n", "x")
+    failures = unmet(told.expectations, SHOWN)
 
     assert [
         "line 2: `expect alarm fire within 1s` did not happen",

@@ -1,0 +1,78 @@
+"""Hold a LineNode and what it did, for the tests of `line`."""
+
+from msgspec.structs import replace
+
+from appliance.config import Camera, Mcu
+from appliance.outputs.handshake import Handshake
+from appliance.ports.node import Publish
+from appliance.schema.actuation import Actuation
+from appliance.schema.clocks import MS, HostNs, S
+from appliance.schema.health import Component, Condition, Health
+from appliance.schema.part import PartEntered
+from appliance.schema.topics import VERDICT
+from appliance.schema.verdict import Disposition, Reason, Verdict
+from appliance.services.line import LineNode
+from firmware_bridge import messages as mcu
+from firmware_bridge.messages import SCHEMA_HASH
+
+BEGIN = 10 * S
+BOOT = 0xABCD
+SETTINGS = Mcu(link="none", counts_per_mm=10.0, gate_mm=400.0, lead_mm=25.0, belt_mm_s=1000.0, guard_ms=15.0)
+WINDOW = 375 * MS
+GUARD = 15 * MS
+CAMERAS = {"top": Camera(producer="p", serial="s", width_px=16, height_px=16, distance_mm=30.0)}
+SESSION = 77
+
+
+class Rig:
+    """Hold a LineNode and what it did."""
+
+    def __init__(self, *, plc_required: bool = False) -> None:
+        self.node = LineNode(SETTINGS, CAMERAS, ("top",), Handshake(SESSION, HostNs(BEGIN)), plc_required=plc_required)
+        self.now = BEGIN
+        self.published: list = []
+        self.sent: list = []
+        self.do(self.node.start(HostNs(BEGIN)))
+
+    def do(self, outputs) -> list:
+        told = []
+        for one in outputs:
+            (self.published if isinstance(one, Publish) else self.sent).append(one.message)
+            told.append(one.message)
+        return told
+
+    def tell(self, message, now: int | None = None, topic: str = "device:mcu") -> list:
+        self.now = self.now if now is None else now
+        return self.do(self.node.receive(topic, message, HostNs(self.now)))
+
+    def connect(self, boot: int = BOOT, state: mcu.State = mcu.State.ARMED, *, dated: bool = True) -> "Rig":
+        self.tell(mcu.HelloAck(1, boot, 1, SCHEMA_HASH, state, mcu.Fault.NONE, 1, 1, self.node._configure.crc))
+        if dated:
+            self.tell(mcu.ClockReply(self.now, self.now // 1000, 0))
+        return self
+
+    def enter(self, number: int = 1, now: int | None = None) -> PartEntered:
+        self.now = self.now if now is None else now
+        self.tell(part_event(number, self.now))
+        return self.all(PartEntered)[-1]
+
+    def verdict(self, entered: PartEntered, now: int | None = None, **changes) -> list:
+        made = Verdict(
+            entered.part, Disposition.ACCEPT, (Reason.WITHIN_LIMITS,), HostNs(self.now), entered.decide_by, 41
+        )
+        return self.tell(replace(made, **changes), now, VERDICT)
+
+    def gate(self, number: int = 1, lane: mcu.Lane = mcu.Lane.REJECT, cause=mcu.GateCause.NO_DECISION) -> Actuation:
+        self.tell(mcu.GateEvent(3, number, lane, cause, 0, 4000, self.now // 1000))
+        return self.all(Actuation)[-1]
+
+    def all(self, kind: type) -> list:
+        return [one for one in self.published + self.sent if isinstance(one, kind)]
+
+
+def part_event(number: int, at: int) -> mcu.PartEvent:
+    return mcu.PartEvent(number, number, 1000 * number, at // 1000)
+
+
+def health_of(unit: str, condition: Condition = Condition.OK) -> Health:
+    return Health(unit, condition, (Component("x", condition),), 1, HostNs(0))
