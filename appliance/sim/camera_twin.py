@@ -90,6 +90,7 @@ class CameraTwin:
         self._attempts = 0
         self._open = self._acquiring = self._unplugged = False
         self._now = now
+        self._arrived = now
 
     def attach(self, ring: RingTwin, now: HostNs) -> None:
         """Be opened by a new acquire process."""
@@ -151,6 +152,9 @@ class CameraTwin:
         if isinstance(message, Start) and self._open:
             self._acquiring, self._frame_id = True, 0
             self._later(POLL, CameraStatistics(0, 0, SLOTS))
+        elif isinstance(message, Reopen):
+            self.close()
+            self._try_to_open(now)
         elif isinstance(message, LatchTime) and self._open:
             reading = self._random.randrange(20_000, 60_000)
             self._later(reading, TimeLatched(now, HostNs(now + reading), self._clock(now + reading // 2)))
@@ -181,7 +185,8 @@ class CameraTwin:
         faults.incomplete -= incomplete
         faults.delay -= late
         transfer = 2 * MS + self._random.randrange(2 * MS) + (faults.delay_ns if late else 0)
-        arrived = HostNs(at + transfer)
+        arrived = HostNs(max(at + transfer, self._arrived))  # a producer hands its frames over in order
+        self._arrived = arrived
         frame = FrameArrived(
             slot=frame_id % SLOTS,
             frame_id=frame_id,

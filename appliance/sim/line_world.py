@@ -13,21 +13,20 @@ from msgspec import Struct
 from appliance.config import Camera, Mcu
 from appliance.outputs.handshake import Handshake
 from appliance.ports.device import Device
-from appliance.ports.node import Node, Output, Publish
+from appliance.ports.node import Node
 from appliance.schema.actuation import Actuation, Lane
 from appliance.schema.clocks import MS, EncoderCounts, HostNs, S
-from appliance.schema.command import Command, RefusedReply, Reply
 from appliance.schema.errors import RuntimeFault
-from appliance.schema.frame import FrameReady
-from appliance.schema.health import Alarm, Component, Condition, Health
+from appliance.schema.health import Alarm
 from appliance.schema.part import PartEntered
-from appliance.schema.topics import FRAME, STATUS
 from appliance.schema.verdict import Disposition, InspectionResult, Verdict
+from appliance.services.acquire import AcquireNode
 from appliance.services.judge import JudgeNode
 from appliance.services.line import LineNode
+from appliance.sim.camera_twin import CameraTwin, RingTwin
 from appliance.sim.plc_twin import PlcTwin
 from appliance.sim.scenario import Action, BusFaults, Shown
-from appliance.sim.twins import CameraTwin, FramesTwin, InspectorTwin, WireTwin
+from appliance.sim.twins import FramesTwin, InspectorTwin, WireTwin
 from appliance.sim.world import Unit, World
 from firmware_bridge.board import CoreBoard
 from firmware_bridge.device import McuDevice
@@ -85,7 +84,7 @@ class LineWorld:
             core, boot=self.random.getrandbits(32), now=HostNs(1_000_000_000), tick_offset=12345, ppm=35.0
         )
         self.world = World(self.random.getrandbits(32), self, trouble.bus)
-        self.camera = CameraTwin("top", self.random, self._frame)
+        self.camera = CameraTwin(self.random, self.world.now)
         self._wire = WireTwin(self.board, self.random, trouble.wire)
         self.plc = PlcTwin(self.world.now)
         self.enters: list[int] = []
@@ -131,6 +130,7 @@ class LineWorld:
             self.world.units["line"].touch()
         for edge in self.board.camera_edges:
             self.camera.edge(edge.at, edge.counts, self._under_camera(edge.counts))
+            self.world.units["acquire@top"].touch()
         self.board.camera_edges.clear()
         self._moves += [(move.counts, int(move.lane)) for move in self.board.gate_moves]
         self.board.gate_moves.clear()
@@ -205,13 +205,10 @@ class LineWorld:
         best = min(near, key=lambda item: abs(self.enters[item] - counts), default=-1)
         return best + 1 if best >= 0 and abs(self.enters[best] - counts) <= within else 0
 
-    def _frame(self, at: HostNs, frame: FrameReady) -> None:
-        unit = self.world.units["acquire@top"]
-        self.world.at(at, lambda: self.world.say(unit, Publish(FRAME + "top", frame)))
-
-    def _make_acquire(self, _now: HostNs) -> tuple[Node, Mapping[str, Device]]:
-        self.camera.restart()
-        return CameraUnit("acquire@top"), {}
+    def _make_acquire(self, now: HostNs) -> tuple[Node, Mapping[str, Device]]:
+        ring = RingTwin(self.random)
+        self.camera.attach(ring, now)
+        return AcquireNode("top", self.cameras["top"], ring), {"camera": self.camera}
 
     def _make_judge(self, inspector: InspectorTwin) -> tuple[Node, Mapping[str, Device]]:
         inspector.busy_until = HostNs(0)
@@ -225,14 +222,9 @@ class LineWorld:
         return node, {"mcu": McuDevice(lambda: self._wire, lambda: self.random.getrandbits(32), now), "plc": self.plc}
 
     def _act(self, action: Action) -> None:
-        faults = self.camera.faults
         match action.verb:
-            case "lose" | "double" | "incomplete":
-                setattr(faults, action.verb, getattr(faults, action.verb) + action.count)
-            case "delay":
-                faults.delay, faults.delay_ns = faults.delay + action.count, action.span_ns
-            case "unplug" | "replug":
-                faults.unplugged = action.verb == "unplug"
+            case "lose" | "double" | "incomplete" | "delay" | "unplug" | "replug":
+                self._trouble_camera(action)
             case "kill" | "freeze" if action.target in LISTENERS:
                 return
             case "kill":
@@ -245,6 +237,19 @@ class LineWorld:
                 self.plc.silence(HostNs(self.world.now + action.span_ns))
             case "stop" | "start":
                 self.board.set_belt(self._speed if action.verb == "start" else 0)
+
+    def _trouble_camera(self, action: Action) -> None:
+        faults = self.camera.faults
+        match action.verb:
+            case "unplug":
+                self.camera.unplug(self.world.now)
+                self.world.units["acquire@top"].touch()
+            case "replug":
+                self.camera.replug()
+            case "delay":
+                faults.delay, faults.delay_ns = faults.delay + action.count, action.span_ns
+            case verb:
+                setattr(faults, verb, getattr(faults, verb) + action.count)
 
     def _hear(self, now: HostNs, topic: str, message: object) -> None:
         at = now - self._start
@@ -267,39 +272,6 @@ class LineWorld:
             self.shown.append(Shown(at, "actuation", message.lane, (message.cause,)))
         elif isinstance(message, Alarm):
             self.shown.append(Shown(at, "alarm", message.kind))
-
-
-class CameraUnit:
-    """Stand for the process that owns the camera: says that it lives; the twin sends its frames."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.topics: tuple[str, ...] = ()
-        self.wake_at: HostNs | None = HostNs(0)
-        self._progress = 0
-
-    def start(self, now: HostNs) -> Sequence[Output]:
-        """State health."""
-        return self.wake(now)
-
-    def receive(self, topic: str, message: Struct, now: HostNs) -> Sequence[Output]:
-        """Nothing is listened to."""
-        return ()
-
-    def lost(self, topic: str, count: int, now: HostNs) -> Sequence[Output]:
-        """Nothing is listened to."""
-        return ()
-
-    def command(self, command: Command, now: HostNs) -> tuple[Reply, Sequence[Output]]:
-        """Refuse."""
-        return RefusedReply("a twin takes no commands"), ()
-
-    def wake(self, now: HostNs) -> Sequence[Output]:
-        """State health once a second."""
-        self._progress += 1
-        self.wake_at = HostNs(now + 1 * S)
-        component = Component("camera", Condition.OK)
-        return [Publish(STATUS + self.name, Health(self.name, Condition.OK, (component,), self._progress, now))]
 
 
 def _no_bundle(path: str) -> InspectorTwin:

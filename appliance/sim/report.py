@@ -208,7 +208,7 @@ def _causes(parts: Sequence[Shown]) -> list[tuple[str, int, int]]:
 def _why(part: Shown) -> str:
     if part.row is not None and part.row.cause == Cause.DECIDED_REJECT:
         return f"{part.verdict}: {part.reasons}"
-    return part.cause or "unknown to the station"
+    return part.cause or ("no record of the gate" if part.row else "never seen by the station")
 
 
 def _over_limit(parts: Sequence[Shown], calibration: GoodOnlyCalibration | None) -> Rate:

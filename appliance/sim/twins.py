@@ -1,7 +1,7 @@
-"""Play the line's neighbours in the simulated world: camera, ring, model, wire and PLC.
+"""Play the judge's and the line's neighbours in the simulated world: ring, model and wire.
 
-Each twin speaks the same port as the real thing and can be as bad: frames get lost, late or doubled, the model is slow,
-the ring is overwritten, the wire garbles.
+Each twin speaks the same port as the real thing and can be as bad: the ring is overwritten, the model is slow, the wire
+garbles.
 """
 
 import random
@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
-from msgspec import Struct
 from numpy.typing import NDArray
 
 from appliance.ports.inspector import Inspection
-from appliance.schema.clocks import MS, CameraNs, EncoderCounts, HostNs
+from appliance.schema.clocks import MS, HostNs
 from appliance.schema.errors import FrameOverwritten
 from appliance.schema.finding import Finding, ViewResult
-from appliance.schema.frame import FrameCounts, FrameReady, PixelFormat, SlotRef
+from appliance.schema.frame import FrameReady
+from appliance.sim.camera_twin import CameraTwin
 from firmware_bridge.board import CoreBoard
 
 DEFECT_SCORE = 3.0
@@ -24,83 +24,6 @@ GOOD_SCORE = 0.5
 LIMIT = 1.0
 SHOWN = "shown"
 """Kind of the finding in which the model's twin says which part it really saw; its score is the part's number."""
-
-
-class CameraFaults(Struct):
-    """Count what the camera still has to do wrong."""
-
-    lose: int = 0
-    double: int = 0
-    incomplete: int = 0
-    delay: int = 0
-    delay_ns: int = 0
-    unplugged: bool = False
-
-
-class CameraTwin:
-    """Play a camera with its acquire process's ring: an edge on its line becomes a frame some milliseconds later."""
-
-    def __init__(self, name: str, generator: random.Random, deliver: Callable[[HostNs, FrameReady], None]) -> None:
-        self.name = name
-        self.faults = CameraFaults()
-        self.seen: dict[tuple[int, int], int] = {}
-        """Physical part number by (epoch, frame id): what the pixels show."""
-        self._random = generator
-        self._deliver = deliver
-        self._epoch = 1
-        self._frame_id = 0
-        self._good = 0
-
-    def restart(self) -> None:
-        """Begin a new acquisition: a new epoch, exposures counted from 0."""
-        self._epoch += 1
-        self._frame_id = 0
-
-    def edge(self, at: HostNs, counts: EncoderCounts, part: int) -> None:
-        """Take a rising edge on the camera line while `part` lies under the camera (0: empty belt)."""
-        faults = self.faults
-        if faults.unplugged:
-            return
-        exposures = 1
-        if faults.double:
-            faults.double -= 1
-            exposures = 2
-        for number in range(exposures):
-            self._expose(HostNs(at + number * MS), counts, part)
-
-    def _expose(self, at: HostNs, counts: EncoderCounts, part: int) -> None:
-        faults = self.faults
-        frame_id, self._frame_id = self._frame_id, self._frame_id + 1
-        self.seen[self._epoch, frame_id] = part
-        if faults.lose:
-            faults.lose -= 1
-            return
-        complete = not faults.incomplete
-        faults.incomplete -= not complete
-        arrived = HostNs(at + 2 * MS + self._random.randrange(2 * MS))
-        if faults.delay:
-            faults.delay -= 1
-            arrived = HostNs(arrived + faults.delay_ns)
-        self._good += complete
-        frame = FrameReady(
-            camera=self.name,
-            ref=SlotRef(self._epoch, frame_id % 8, 2 * frame_id + 2),
-            frame_id=frame_id,
-            exposed=CameraNs(at),
-            exposed_at=HostNs(at + self._random.randrange(-20_000, 20_000)),
-            exposed_uncertainty_ns=20_000,
-            encoder=counts,
-            arrived=arrived,
-            rows=1,
-            columns=2,
-            pixel_format=PixelFormat.MONO8,
-            exposure_us=1000.0,
-            gain_db=0.0,
-            copies=0,
-            counts=FrameCounts(good=self._good),
-            complete=complete,
-        )
-        self._deliver(arrived, frame)
 
 
 class FramesTwin:

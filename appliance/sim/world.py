@@ -127,11 +127,6 @@ class World:
         self.units[name].frozen_until = HostNs(self.now + span_ns)
         self.units[name].touch()
 
-    def say(self, unit: Unit, message: Publish) -> None:
-        """Let a living unit publish something that its twin outside has made."""
-        if unit.node is not None:
-            self._carry(unit, [message])
-
     def run_until(self, end: HostNs) -> None:
         """Let everything happen that is due up to `end`."""
         while True:

@@ -51,7 +51,7 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def checks() -> dict[str, dict]:
-    """What `firstshift check` said: `alive` while the station ran, `dead` afterwards."""
+    """Hold what `firstshift check` said: `alive` while the station ran, `dead` afterwards."""
     return {}
 
 

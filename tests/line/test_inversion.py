@@ -267,13 +267,13 @@ def test_a_proof_by_index_alone_pairs_the_wrong_part(workshop: Workshop) -> None
 
 def one_wrong_instant(judge: type[JudgeNode] = JudgeNode) -> LineWorld:
     """Let one frame in seven claim the instant of the part after it."""
-    world = LineWorld(build_core(BUILD), 60, RATE_HZ, 7, Trouble(), judge=judge)
-    deliver = world.camera._deliver
 
-    def wrong(at: HostNs, frame: FrameReady) -> None:
-        off = S / RATE_HZ if frame.frame_id % 7 == 6 else 0
-        deliver(at, replace(frame, exposed_at=HostNs(frame.exposed_at + int(off))))
+    class Misled(judge):  # type: ignore[valid-type,misc]
+        def receive(self, topic: str, message: Struct, now: HostNs) -> Sequence[Output]:
+            if isinstance(message, FrameReady) and message.frame_id % 7 == 6:
+                message = replace(message, exposed_at=HostNs(message.exposed_at + int(S / RATE_HZ)))
+            return super().receive(topic, message, now)
 
-    world.camera._deliver = wrong
+    world = LineWorld(build_core(BUILD), 60, RATE_HZ, 7, Trouble(), judge=Misled)
     world.play()
     return world
