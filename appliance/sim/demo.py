@@ -257,7 +257,9 @@ class _Demo:
         summary = summarise(loaded, self._layout, collector, self._messages, self._scenario.parts, seconds)
         broken = [*unmet(self._scenario.expectations, shown), *summary.broken]
         restarts = {name: child.restarts for name, child in self._children.all.items() if child.restarts}
-        path = report.write(self._layout, loaded, collector, summary, done, broken, restarts)
+        path = report.write(
+            self._layout, loaded, collector, summary, done, broken, restarts, self._children.exits
+        )
         text = json.dumps(summary.to_json(), indent=None if self._options.json == "-" else 2)
         if self._options.json == "-":
             print(text)  # noqa: T201

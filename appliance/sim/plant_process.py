@@ -110,7 +110,7 @@ def _run(options: argparse.Namespace) -> int:
         physical = options.physical or options.truth.with_name("physical.jsonl")
         with physical.open("w") as file:
             _write_outcome(line, file)
-        _say("done", **_summary(line, supply, passed=passed))
+        _say("done", seed=options.seed, **_summary(line, supply, passed=passed))
     return 0 if passed else 1
 
 
