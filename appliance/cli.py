@@ -1,16 +1,28 @@
 """Read the command line and start what it names; heavy libraries are imported by the command that needs them."""
 
 import argparse
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import NoReturn
 
 from appliance import __version__
 from appliance.schema.errors import ApplianceError
 
 FINDING = 1
 BAD_INPUT = 2
+INTERRUPTED = 130
+"""What a shell gives for Ctrl-C."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Answer wrong usage with one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong and leave."""
+        self.exit(BAD_INPUT, f"{self.prog}: {message}; `{self.prog} --help` lists what it takes\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,11 +35,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"firstshift: {error}", file=sys.stderr)  # noqa: T201  a command's answer to a person
         return BAD_INPUT
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="firstshift", description="Inspection appliance for factory lines.")
+    parser = _Parser(prog="firstshift", description="Inspection appliance for factory lines.")
     parser.add_argument("--version", action="version", version=f"firstshift {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _demo_arguments(_command(commands, "demo", _demo, "run a whole simulated station and sum it up"))
@@ -114,6 +126,8 @@ def _config_path(options: argparse.Namespace) -> Path:
 def _demo(options: argparse.Namespace) -> int:
     from appliance.sim.demo import DemoOptions, run_demo
 
+    for ending in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl-C: its processes must not outlive the demo
+        signal.signal(ending, signal.default_int_handler)
     return run_demo(
         DemoOptions(
             parts=options.parts,

@@ -24,7 +24,7 @@ from appliance.schema.clocks import MS, HostNs, UtcNs
 from appliance.schema.codec import Envelope, unpack
 from appliance.schema.command import RefusedReply, Replay, Replayed
 from appliance.schema.errors import ApplianceError, LinkError, Refused
-from appliance.schema.health import Condition, Health
+from appliance.schema.health import Alarm, Condition, Health
 from appliance.schema.topics import AUDIT, TOPICS, Loss, topic_of
 from appliance.services._notify import Notifier, Watchdog
 
@@ -74,6 +74,7 @@ class Loop:
         self._notifier = Notifier()
         self._watchdog = Watchdog(self._notifier)
         self._ready = False
+        self._condition: Condition | None = None
         self._stopping = False
 
     def run(self) -> int:
@@ -218,6 +219,10 @@ class Loop:
                 self._publisher.publish(output.topic, output.message)
                 if isinstance(output.message, Health):
                     self._report(output.message)
+                elif isinstance(output.message, Alarm):
+                    log.warning(
+                        "alarm_raised", unit=self._node.name, kind=output.message.kind, text=output.message.text
+                    )
             else:
                 self._devices[output.device].write(output.message, self._clock.now())
 
@@ -227,6 +232,10 @@ class Loop:
             self._notifier.ready()
         worst = max(health.components, key=lambda item: list(Condition).index(item.condition), default=None)
         self._notifier.status(f"{health.condition}: {worst.name} {worst.cause}" if worst else str(health.condition))
+        if health.condition is not self._condition:
+            self._condition = health.condition
+            name, cause = (worst.name, worst.cause) if worst else ("", "")
+            log.info("condition_changed", unit=self._node.name, condition=health.condition, component=name, cause=cause)
         self._watchdog.progress(health.progress)
 
     def _stop(self, _signal: int, _frame: FrameType | None) -> None:

@@ -38,6 +38,9 @@ DRAIN_S = 15.0
 NEWS_S = 4.0
 """What has not moved for so long never comes: results the PLC had no place for, parts nobody saw."""
 
+SLOWEST_HZ, FASTEST_HZ = 0.1, 50.0
+"""Parts per second; a faster belt would need a camera and a gate that nobody builds this way."""
+
 PARTS, RATE_HZ, SEED = 200, 10.0, 1
 
 
@@ -65,16 +68,30 @@ def run_demo(options: DemoOptions) -> int:
         rate_hz=options.rate_hz if options.rate_hz is not None else scenario.rate_hz,
         seed=options.seed if options.seed is not None else scenario.seed,
     )
-    if scenario.parts < 1 or not 0.1 <= scenario.rate_hz <= 50:
+    if scenario.parts < 1:
+        raise ConfigError(f"demo: {scenario.parts} parts, at least 1 is needed; give more with --parts")
+    if not SLOWEST_HZ <= scenario.rate_hz <= FASTEST_HZ:
         raise ConfigError(
-            f"demo: {scenario.parts} parts at {scenario.rate_hz} per second; limits are 1 part and 0.1 to 50 per second"
+            f"demo: {scenario.rate_hz:g} parts per second, limits are {SLOWEST_HZ:g} and {FASTEST_HZ:g}; correct --rate"
         )
-    state = options.state or Path(tempfile.mkdtemp(prefix="firstshift-demo-"))
+    if scenario.seed < 0:
+        raise ConfigError(f"demo: seed {scenario.seed}, limit is 0 or more; correct --seed")
+    state = _state_folder(options.state)
     runtime = Path(tempfile.mkdtemp(prefix="firstshift-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))  # noqa: S108  tmpfs
     try:
         return _Demo(options, scenario, Layout(state.resolve(), runtime)).run()
     finally:
         shutil.rmtree(runtime, ignore_errors=True)
+
+
+def _state_folder(wanted: Path | None) -> Path:
+    if wanted is None:
+        return Path(tempfile.mkdtemp(prefix="firstshift-demo-"))
+    try:
+        wanted.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"demo: folder {wanted} cannot be made: {error.strerror}; give another --state") from error
+    return wanted
 
 
 class _Demo:
@@ -257,9 +274,7 @@ class _Demo:
         summary = summarise(loaded, self._layout, collector, self._messages, self._scenario.parts, seconds)
         broken = [*unmet(self._scenario.expectations, shown), *summary.broken]
         restarts = {name: child.restarts for name, child in self._children.all.items() if child.restarts}
-        path = report.write(
-            self._layout, loaded, collector, summary, done, broken, restarts, self._children.exits
-        )
+        path = report.write(self._layout, loaded, collector, summary, done, broken, restarts, self._children.exits)
         text = json.dumps(summary.to_json(), indent=None if self._options.json == "-" else 2)
         if self._options.json == "-":
             print(text)  # noqa: T201

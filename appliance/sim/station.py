@@ -128,7 +128,6 @@ min_gap_mm = {MIN_GAP_MM}
 belt_mm_s = {PITCH_MM * settings.rate_hz}
 
 [judge]
-pairing_tolerance_ms = {min(5.0, 80 / settings.rate_hz)}
 precision = "{settings.precision}"
 threads = {settings.threads}
 pairing_tolerance_ms = {min(PAIRING_MS, MIN_GAP_MM / (PITCH_MM * settings.rate_hz) * 1000 / 5):g}

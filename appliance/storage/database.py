@@ -59,6 +59,8 @@ def open_writer(path: Path) -> sqlite3.Connection:
 
 def open_reader(path: Path) -> sqlite3.Connection:
     """Open for reading only; never checkpoints. StoreError when there is no such database."""
+    if not path.is_file():
+        raise StoreError(f"{path}: is not there, nothing was recorded yet; run the station, or name another one")
     try:
         connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_MS / 1000)
         connection.row_factory = sqlite3.Row

@@ -193,6 +193,17 @@ def test_a_part_has_one_verdict() -> None:
     assert len(rig.verdicts) == 1
 
 
+def test_a_doubled_entry_forgets_no_view() -> None:
+    """A part that is told of twice keeps what was seen of it."""
+    rig = Rig(("top", "side"))
+    rig.part(0)
+    rig.tell(entered(0, ("top", "side")), BEGIN)
+    rig.tell(exposed(0, "side"), BEGIN)
+    rig.tell(frame(0, "side"), BEGIN + 12 * MS)
+
+    assert [Disposition.ACCEPT] == [verdict.disposition for verdict in rig.verdicts]
+
+
 def test_decided_parts_are_remembered_and_forgotten() -> None:
     """The memory of decided parts is bounded; it is longer than any message may stay under way."""
     rig = Rig()

@@ -181,6 +181,24 @@ def test_a_reboot_closes_its_parts_as_rejected_faults(rig: Rig) -> None:
     assert ([], before) == (late, len(rig.sent))
 
 
+def test_a_second_reboot_closes_no_part_twice(rig: Rig) -> None:
+    """A part has one account, however often the microcontroller restarts."""
+    rig.enter()
+    rig.connect(BOOT + 1)
+    rig.connect(BOOT + 2)
+
+    assert len(rig.all(Actuation)) == 1
+
+
+def test_what_an_old_boot_said_is_not_dated_by_the_new_clock() -> None:
+    """An event that waited for the clock when the microcontroller restarted would name a part of the new boot."""
+    rig = Rig().connect(dated=False)
+    rig.tell(part_event(1, BEGIN))
+    rig.connect(BOOT + 1)
+
+    assert [] == rig.all(PartEntered)
+
+
 def test_a_new_session_of_the_same_boot_keeps_its_parts(rig: Rig) -> None:
     """A silent wire is no restart: the microcontroller still knows its parts and will tell of each."""
     rig.enter()
