@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="firstshift", description="Inspection appliance for factory lines.")
+    parser: argparse.ArgumentParser = _Parser(prog="firstshift", description="Inspection appliance for factory lines.")
     parser.add_argument("--version", action="version", version=f"firstshift {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _demo_arguments(_command(commands, "demo", _demo, "run a whole simulated station and sum it up"))

@@ -273,10 +273,11 @@ class CoreBoard:
                 self.camera_edges.append(CameraEdge(camera, self.now, self.counts))
 
     def _next_due(self) -> int | None:
-        dues = [self._edges[0][0]] if self._edges else []
-        if self._core.core_next_due(self._state, self._due):
-            dues.append(self._due.value)
-        return min(dues) if dues else None
+        edge = self._edges[0][0] if self._edges else None
+        if not self._core.core_next_due(self._state, self._due):
+            return edge
+        due = self._due.value
+        return due if edge is None or due < edge else edge
 
     def _is_due(self, counts: int) -> bool:
         due = self._next_due()

@@ -72,8 +72,11 @@ class Producer:
             raise
 
     def seen(self) -> list[dict[str, str]]:
-        """Tell vendor, model, serial, user id and access of every device the producer sees; blocks while it looks."""
-        self._harvester.update()
+        """Tell vendor, model, serial, user id and access of every device the producer sees; blocks while it looks.
+
+        CameraError and ConfigError name a producer that is missing or does not start.
+        """
+        self._look()
         return [
             {
                 "vendor": str(_tell(device, "vendor")),
@@ -89,7 +92,7 @@ class Producer:
         """Unload everything."""
         self._harvester.reset()
 
-    def _find(self, camera: Camera) -> Any:
+    def _look(self) -> None:
         if not Path(self._path).is_file():
             raise ConfigError(
                 f"camera {self._name}: producer {self._path} does not exist; install the camera's software or correct "
@@ -103,6 +106,9 @@ class Producer:
         self._harvester.update()
         if not loaded_producers(self._harvester):
             raise CameraError(f"camera {self._name}: producer {self._path} does not start; reinstall it")
+
+    def _find(self, camera: Camera) -> Any:
+        self._look()
         devices = {_tell(device, "serial_number"): device for device in self._harvester.device_info_list}
         if camera.serial not in devices:
             seen = ", ".join(sorted(map(str, devices))) or "none"

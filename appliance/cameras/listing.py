@@ -9,13 +9,17 @@ COLUMNS = ("serial", "vendor", "model", "user_id", "access")
 
 
 def render(loaded: Loaded) -> str:
-    """Give a table of all cameras that the configured producers see, with the view each is bound to."""
+    """Give a table of all cameras that the configured producers see, with the view each is bound to.
+
+    CameraError and ConfigError name a producer that is missing or does not start; a folder that is replayed is none.
+    """
     views = {camera.serial: name for name, camera in loaded.config.camera.items()}
     rows: list[tuple[str, ...]] = [("view", *COLUMNS)]
-    for path in sorted(
-        {camera.producer for camera in loaded.config.camera.values() if Path(camera.producer).is_file()}
-    ):
-        producer = Producer("list", path)
+    producers = {camera.producer: name for name, camera in loaded.config.camera.items()}
+    for path, name in sorted(producers.items()):
+        if Path(path).is_dir():
+            continue
+        producer = Producer(name, path)
         try:
             rows += [
                 (views.get(device["serial"], "-"), *(device[name] for name in COLUMNS)) for device in producer.seen()

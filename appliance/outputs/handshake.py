@@ -156,7 +156,7 @@ class Handshake:
         old, new = self._control, unpack_control(words)
         self._advance(now)
         self._control = new
-        if (old.bits ^ new.bits) & ControlBit.HEARTBEAT or old.heartbeat != new.heartbeat:
+        if (old.bits ^ new.bits) & ControlBit.HEARTBEAT.value or old.heartbeat != new.heartbeat:
             self._alive_until = HostNs(now + self._stale)
         if old.session_echo == self._session:
             if new.session_echo == self._session:
@@ -218,12 +218,12 @@ class Handshake:
         """TriggerReady: a part that enters now is inspected and its result has a place."""
         return (
             self._partner
-            and bool(self._control.bits & ControlBit.ENABLE)
+            and bool(self._control.bits & ControlBit.ENABLE.value)
             and self._machine_ready
             and self._error is ErrorCode.NONE
             and not self._queue.full
             and self._job is None
-            and not self._control.bits & ControlBit.JOB_CHANGE
+            and not self._control.bits & ControlBit.JOB_CHANGE.value
         )
 
     @property
@@ -285,7 +285,7 @@ class Handshake:
             cause, remedy = "the PLC's heartbeat is stale", "check the PLC, its network and its program's heartbeat"
         elif not self._partner:
             cause, remedy = "the PLC has not taken the session over", "let its program copy Session to SessionEcho"
-        elif not self._control.bits & ControlBit.ENABLE:
+        elif not self._control.bits & ControlBit.ENABLE.value:
             cause, remedy = "the PLC has not set Enable", "enable the station in the PLC"
         waiting = f"; {len(self._queue)} of {DEPTH} results wait" if cause and len(self._queue) else ""
         return cause + waiting, remedy
@@ -306,7 +306,7 @@ class Handshake:
         return any(not part.exposed for part in self._under_way.values())
 
     def _bits(self, result: Result | None) -> int:
-        trigger_held = self._partner and bool(self._control.bits & ControlBit.TRIGGER)
+        trigger_held = self._partner and bool(self._control.bits & ControlBit.TRIGGER.value)
         shown = (
             (True, StatusBit.ONLINE),
             (self.ready, StatusBit.TRIGGER_READY),
@@ -353,22 +353,22 @@ class Handshake:
             self._changing = True
 
     def _edges(self, new: Control, rising: int, falling: int) -> None:
-        if falling & ControlBit.RESULT_ACK:
+        if falling & ControlBit.RESULT_ACK.value:
             self._queue.rearm()
-        if rising & ControlBit.RESULT_ACK:
+        if rising & ControlBit.RESULT_ACK.value:
             event = self._queue.acknowledge(new.ack_sequence, self._now)
             self._taken += () if event is None else (event,)
-        if rising & ControlBit.CLEAR_QUEUE:
+        if rising & ControlBit.CLEAR_QUEUE.value:
             self._queue.clear()
-        if rising & ControlBit.TRIGGER:
+        if rising & ControlBit.TRIGGER.value:
             self._missed += 1
             self._request_echo = new.request_sequence
-        if rising & ControlBit.JOB_CHANGE and self._job is None:
+        if rising & ControlBit.JOB_CHANGE.value and self._job is None:
             self._job = new.recipe_number
             self._request_echo = new.request_sequence
-        if falling & ControlBit.JOB_CHANGE and not self._changing:
+        if falling & ControlBit.JOB_CHANGE.value and not self._changing:
             self._job = None
-        if rising & ControlBit.ERROR_RESET:
+        if rising & ControlBit.ERROR_RESET.value:
             self.reset(self._now)
 
     def _renew(self, session: int) -> None:

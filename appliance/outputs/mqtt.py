@@ -22,6 +22,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from appliance.outputs.outbox import Outbox, Waiting
 from appliance.ports.clock import Clock
 from appliance.schema.clocks import HostNs, S
+from appliance.schema.errors import StoreError
 
 WINDOW = 20
 """Messages in flight; the receive maximum a Mosquitto grants by default."""
@@ -58,6 +59,8 @@ class MqttState(Struct, frozen=True, tag=True):
     """What the broker refused, and its reason; empty when it takes everything."""
     expired: int = 0
     """Messages given up in this run because their expiry passed."""
+    unnoted: str = ""
+    """Why the outbox cannot note the broker's answers; they are kept, and their messages are not sent again."""
 
 
 class _Opened(Struct, frozen=True):
@@ -97,6 +100,7 @@ class MqttOutput:
         self._told = MqttState(connected=True)
         self._events: deque[tuple[int, Struct]] = deque()
         self._sent: dict[int, Waiting | None] = {}  # mid -> row, None for our own state message
+        self._unnoted: list[_Answered] = []
         self._generation = 0
         self._protocol = MQTTProtocolVersion.MQTTv5
         self._client: Client | None = None
@@ -130,8 +134,7 @@ class MqttOutput:
             self._switch_protocol("no answer to CONNECT")
         if now >= self._turn_at:
             self._turn_at = HostNs(now + TURN)
-            expired = self._outbox.expire(self._clock.utc())
-            self._change(expired=self._state.expired + expired)
+            self._catch_up(now)
         self._send(now)
         if self._state == self._told:
             return ()
@@ -242,19 +245,37 @@ class MqttOutput:
         self._stop()
         self._connect()
 
+    def _catch_up(self, now: HostNs) -> None:
+        """Note what a full disk kept from being noted, and give up what has expired."""
+        answers, self._unnoted = self._unnoted, []
+        try:
+            expired = self._outbox.expire(self._clock.utc())
+        except StoreError as error:
+            self._unnoted = answers
+            self._change(unnoted=str(error))
+            return
+        self._change(expired=self._state.expired + expired, unnoted="")
+        for answer in answers:
+            self._on_answered(answer, now)
+
     def _on_answered(self, answer: _Answered, now: HostNs) -> None:
         if answer.mid not in self._sent:
             return
-        row = self._sent.pop(answer.mid)
+        row = self._sent[answer.mid]
+        try:
+            if row is not None:
+                (self._outbox.refused if answer.is_failure else self._outbox.done)(row.id)
+        except StoreError as error:
+            self._unnoted.append(answer)
+            self._change(unnoted=str(error))
+            return
+        del self._sent[answer.mid]
         if not answer.is_failure:
             if row is not None:
-                self._outbox.done(row.id)
                 self._pause = 0
                 self._change(denied="")
             return
         topic = row.topic if row is not None else f"{self._prefix}/state"
-        if row is not None:
-            self._outbox.refused(row.id)
         if now >= self._quiet_until:
             self._pause = min(LONGEST_PAUSE, self._pause * 2 or FIRST_PAUSE)
             self._quiet_until = HostNs(now + self._pause)

@@ -235,6 +235,10 @@ def broker_component(state: MqttState) -> Component:
         cause = state.fault or "not connected yet"
         condition = Condition.DEGRADED if state.fault else Condition.STARTING
         return Component(MQTT, condition, cause, "check [mqtt] host and port, and that the broker runs")
+    if state.unnoted:
+        return Component(
+            MQTT, Condition.DEGRADED, state.unnoted, "free disk space; the broker's answers are noted then"
+        )
     if state.denied:
         remedy = "let this client write the topic in the broker's access list; messages are kept and tried again"
         return Component(MQTT, Condition.DEGRADED, f"broker refuses {state.denied}", remedy)

@@ -128,12 +128,14 @@ class LineWorld:
         self.board.run_until(now)
         if self._wire.listen():
             self.world.units["line"].touch()
-        for edge in self.board.camera_edges:
-            self.camera.edge(edge.at, edge.counts, self._under_camera(edge.counts))
+        if self.board.camera_edges:
+            for edge in self.board.camera_edges:
+                self.camera.edge(edge.at, edge.counts, self._under_camera(edge.counts))
             self.world.units["acquire@top"].touch()
-        self.board.camera_edges.clear()
-        self._moves += [(move.counts, int(move.lane)) for move in self.board.gate_moves]
-        self.board.gate_moves.clear()
+            self.board.camera_edges.clear()
+        if self.board.gate_moves:
+            self._moves += [(move.counts, int(move.lane)) for move in self.board.gate_moves]
+            self.board.gate_moves.clear()
 
     # ---- the run ----
 

@@ -109,7 +109,7 @@ class PlcProgram:
         if status.session != self._session:
             self._forget(status.session)
             self.sessions += 1
-        elif status.bits & StatusBit.RESULT_VALID:
+        elif status.bits & StatusBit.RESULT_VALID.value:
             self._take(status, now)
         else:
             self._ack_bit = ControlBit.RESULT_ACK if self.ack is Ack.GLITCH and not self._ack_bit else 0
@@ -124,7 +124,7 @@ class PlcProgram:
         self._owed = False
 
     def _listen(self, status: Status, now: HostNs) -> None:
-        bit = status.bits & StatusBit.HEARTBEAT
+        bit = status.bits & StatusBit.HEARTBEAT.value
         if self._heard_bit is not None and bit != self._heard_bit:
             self._heard_until = HostNs(now + STALE_NS)
         self._heard_bit = bit
@@ -132,7 +132,7 @@ class PlcProgram:
     def _reset(self, status: Status, now: HostNs) -> None:
         """Give one pulse of ErrorReset each time an error has stood for long enough."""
         self._reset_bit = 0
-        if not self._reset_after or not status.bits & StatusBit.ERROR:
+        if not self._reset_after or not status.bits & StatusBit.ERROR.value:
             self._reset_at = None
         elif self._reset_at is None:
             self._reset_at = HostNs(now + self._reset_after)

@@ -299,7 +299,7 @@ def test_property_dies_when_a_rule_is_broken(name: str, monkeypatch: pytest.Monk
     mutant = mutated(handshake_module, old if where == "handshake" else "", new, moved)
 
     with pytest.raises(AssertionError):
-        play(mutant.Handshake, 300, (Phase.generate,))
+        play(mutant.Handshake, 1500, (Phase.generate,))
 
 
 def mutated(module: ModuleType, old: str, new: str, moved: dict[str, str]) -> ModuleType:

@@ -8,7 +8,7 @@ from appliance.cli import main
 
 
 def one_line(capsys: pytest.CaptureFixture[str]) -> str:
-    """What was said on stderr: one line, nothing on stdout."""
+    """Give what was said on stderr: one line, nothing on stdout."""
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err.count("\n") == 1

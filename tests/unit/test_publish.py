@@ -10,7 +10,6 @@ from appliance.outputs.outbox import Outbox
 from appliance.outputs.plant_messages import Identity
 from appliance.ports.node import Send
 from appliance.schema.actuation import Actuation, Cause, Lane
-from appliance.schema.audit import AuditRequest
 from appliance.schema.clocks import MS, S
 from appliance.schema.command import Accepted, Drain, RefusedReply, ResetFault
 from appliance.schema.finding import ViewResult
