@@ -40,18 +40,22 @@ class Pair(Struct, frozen=True):
 class Pairing:
     """Pair the frames of one camera; messages may come in any order, doubled or not at all."""
 
-    def __init__(self, tolerance_ns: int) -> None:
+    def __init__(self, tolerance_ns: int, tolerance_counts: int) -> None:
         """Take how far exposure and trigger may lie apart, ns; under a quarter of the smallest spacing of two parts.
 
-        As much again is granted to what the clocks do not know; a clock known worse proves nothing.
+        As much again is granted to what the clocks do not know; a clock known worse proves nothing. `tolerance_counts`:
+        how far the camera's and the microcontroller's encoder may drift apart; it keeps a camera clock that steps by
+        one part's spacing from looking like a missed trigger. Cameras without an encoder input lack that guard.
         """
         self._tolerance = tolerance_ns
+        self._tolerance_counts = tolerance_counts
         self._frames: dict[tuple[int, int], FrameReady] = {}
         self._exposures: dict[tuple[int, int], PartExposed] = {}
         self._seen_frames: dict[tuple[int, int], None] = {}
         self._seen_exposures: dict[tuple[int, int], None] = {}
         self._run: tuple[int, int] | None = None
         self._offset: int | None = None
+        self._distance: int | None = None
 
     def frame(self, frame: FrameReady) -> Pair | None:
         """Take a frame; give its pair if its exposure is already known. A frame seen before gives None."""
@@ -91,7 +95,8 @@ class Pairing:
 
     def _settle(self, frame: FrameReady, exposed: PartExposed, matches: int) -> Pair:
         self._frames.pop((frame.ref.epoch, frame.frame_id), None)
-        vague = matches > 1 or _uncertainty(frame, exposed) > self._tolerance
+        from_the_future = frame.exposed_at - frame.exposed_uncertainty_ns > frame.arrived
+        vague = matches > 1 or _uncertainty(frame, exposed) > self._tolerance or from_the_future
         proof = Proof.AMBIGUOUS if vague else self._count(frame, exposed)
         if proof is Proof.AMBIGUOUS:
             self._offset = None
@@ -102,12 +107,24 @@ class Pairing:
     def _count(self, frame: FrameReady, exposed: PartExposed) -> Proof:
         run = (frame.ref.epoch, exposed.part.boot)
         offset = frame.frame_id - exposed.trigger_index
-        known = self._offset if self._run == run else None
-        self._run, self._offset = run, offset
+        if self._run != run:
+            self._run, self._offset, self._distance = run, None, None
+        if not self._same_place(frame, exposed):
+            return Proof.MISMATCH
+        known, self._offset = self._offset, offset
         if known is not None:
             return Proof.AGREED if known == offset else Proof.MISMATCH
         both_at_origin = frame.frame_id == 0 and exposed.trigger_index == 0
         return Proof.AGREED if both_at_origin else Proof.UNPROVEN
+
+    def _same_place(self, frame: FrameReady, exposed: PartExposed) -> bool:
+        """Say whether both encoders moved alike since the run's first pair; what does not fit teaches nothing."""
+        if frame.encoder is None:
+            return True
+        distance = frame.encoder - exposed.at_counts
+        if self._distance is None:
+            self._distance = distance
+        return abs(distance - self._distance) <= self._tolerance_counts
 
 
 def _uncertainty(frame: FrameReady, exposed: PartExposed) -> int:

@@ -7,12 +7,10 @@ in a corner. A PLC that reads a block of zeros, a stale heartbeat, an old sessio
 take the part as rejected; this side shows Pass only while all of that holds.
 """
 
-from msgspec import Struct, structs
+from msgspec import Struct
 
 from appliance.outputs.lateness import LATE_CAUSES, Lateness
 from appliance.outputs.registers import (
-    CAUSE_CODES,
-    DISPOSITION_CODES,
     PROBLEMS,
     Control,
     ControlBit,
@@ -21,10 +19,9 @@ from appliance.outputs.registers import (
     Status,
     StatusBit,
     pack_status,
-    saturated,
     unpack_control,
 )
-from appliance.outputs.result_queue import DEPTH, Counts, Detail, Result, ResultQueue
+from appliance.outputs.result_queue import DEPTH, Counts, Detail, Result, ResultQueue, with_result
 from appliance.schema.actuation import Actuation, PlcAcknowledged
 from appliance.schema.clocks import MS, HostNs
 from appliance.schema.part import PartId
@@ -189,7 +186,7 @@ class Handshake:
             late_results=self._lateness.total,
             overflowed=self._queue.counts.overflowed,
         )
-        return pack_status(status if result is None else _with_result(status, result))
+        return pack_status(status if result is None else with_result(status, result))
 
     def acknowledged(self) -> tuple[PlcAcknowledged, ...]:
         """Take the results acknowledged since the last call, oldest first."""
@@ -389,18 +386,3 @@ def _checked_session(session: int) -> int:
     if not 1 <= session <= LAST_SESSION:
         raise ValueError(f"handshake: session {session} is outside 1 to {LAST_SESSION}; draw it from that range")
     return session
-
-
-def _with_result(status: Status, result: Result) -> Status:
-    part = result.actuation.part
-    return structs.replace(
-        status,
-        result_sequence=result.sequence,
-        part_boot=part.boot,
-        part_number=part.number,
-        disposition=DISPOSITION_CODES[result.actuation.disposition],
-        cause=CAUSE_CODES[result.cause],
-        score=saturated(result.detail.score * 1000),
-        defect_bits=result.detail.defect_bits & 0xFFFF_FFFF,
-        latency_ms=saturated(result.detail.latency_ms),
-    )

@@ -3,8 +3,9 @@
 import math
 from collections import deque
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
+from appliance.outputs.registers import CAUSE_CODES, DISPOSITION_CODES, Status, saturated
 from appliance.schema.actuation import Actuation, Cause, Lane, PlcAcknowledged
 from appliance.schema.clocks import HostNs
 from appliance.schema.part import PartId
@@ -156,3 +157,18 @@ class ResultQueue:
         self._remembered[part] = None
         if len(self._remembered) > REMEMBERED:
             del self._remembered[next(iter(self._remembered))]
+
+
+def with_result(status: Status, result: Result) -> Status:
+    part = result.actuation.part
+    return structs.replace(
+        status,
+        result_sequence=result.sequence,
+        part_boot=part.boot,
+        part_number=part.number,
+        disposition=DISPOSITION_CODES[result.actuation.disposition],
+        cause=CAUSE_CODES[result.cause],
+        score=saturated(result.detail.score * 1000),
+        defect_bits=result.detail.defect_bits & 0xFFFF_FFFF,
+        latency_ms=saturated(result.detail.latency_ms),
+    )

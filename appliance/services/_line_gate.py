@@ -1,8 +1,10 @@
-"""Read what the microcontroller says of its gate."""
+"""Tell the microcontroller its geometry, and read what it says of its gate."""
 
+from appliance.config import Camera, Mcu
 from appliance.schema.actuation import Cause
 from appliance.schema.verdict import Disposition, Verdict
 from firmware_bridge import messages as mcu
+from firmware_bridge.configuration import configuration
 
 GATE_CAUSE = {
     mcu.GateCause.NO_DECISION: Cause.NO_VERDICT,
@@ -27,3 +29,20 @@ def held_disposition(verdict: Verdict | None, event: mcu.GateEvent, *, replayed:
         return verdict.disposition
     accepted = event.cause == mcu.GateCause.ACCEPTED and event.verdict_seq > 0
     return Disposition.ACCEPT if replayed and accepted else Disposition.NO_VERDICT
+
+
+def geometry(settings: Mcu, cameras: dict[str, Camera]) -> mcu.Configure:
+    """Give the station's geometry as the microcontroller takes it, in encoder counts."""
+
+    def counts(mm: float) -> int:
+        return round(mm * settings.counts_per_mm)
+
+    lines = {camera.mcu_line: counts(camera.distance_mm) for camera in cameras.values()}
+    return configuration(
+        gate_counts=counts(settings.gate_mm),
+        lead_counts=counts(settings.lead_mm),
+        camera_counts=(lines.get(0, -1), lines.get(1, -1)),
+        min_gap_counts=counts(settings.min_gap_mm),
+        gate_hold_counts=counts(settings.hold_mm),
+        heartbeat_timeout_ms=settings.heartbeat_timeout_ms,
+    )

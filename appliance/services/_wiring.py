@@ -63,7 +63,7 @@ def _judge(loaded: Loaded) -> tuple[Node, Mapping[str, Device]]:
     from appliance.services._inspector import load_inspector
     from appliance.services.judge import JudgeNode
 
-    settings = loaded.config.judge
+    settings, mcu = loaded.config.judge, loaded.config.mcu
     inspector = load_inspector(bundle_folder(loaded), settings.runtime, settings.precision, settings.threads)
     for view in loaded.recipe.views:
         camera = loaded.config.camera[view]
@@ -74,6 +74,7 @@ def _judge(loaded: Loaded) -> tuple[Node, Mapping[str, Device]]:
         inspector,
         lambda folder: load_inspector(Path(folder), settings.runtime, settings.precision, settings.threads),
         tolerance_ns=int(settings.pairing_tolerance_ms * MS),
+        tolerance_counts=int(settings.pairing_tolerance_ms / 1000 * mcu.belt_mm_s * mcu.counts_per_mm) + 1,
         margin_ns=int(settings.margin_ms * MS),
         pid=os.getpid(),
     )

@@ -60,12 +60,14 @@ class JudgeNode:
         inspector: Inspector | None,
         load: Callable[[str], Inspector],
         tolerance_ns: int,
+        tolerance_counts: int,
         margin_ns: int,
         pid: int = 0,
     ) -> None:
         """Take the configured views, the frames of the rings, the loaded bundle and the way to load another.
 
-        `tolerance_ns`: how far exposure and trigger may lie apart. `margin_ns`: no verdict this close to a deadline.
+        `tolerance_ns`, `tolerance_counts`: how far exposure and trigger may lie apart.
+        `margin_ns`: no verdict this close to a deadline.
         """
         self.name = "judge"
         self.topics = (PART_ENTERED, PART_EXPOSED, FRAME, STATUS)
@@ -74,7 +76,7 @@ class JudgeNode:
         self._load = load
         self._margin = margin_ns
         self._pid = pid
-        self._pairing: Mapping[str, Pairing] = {camera: Pairing(tolerance_ns) for camera in cameras}
+        self._pairing: Mapping[str, Pairing] = {camera: Pairing(tolerance_ns, tolerance_counts) for camera in cameras}
         self._unattached = set(cameras)
         self._parts: dict[PartId, _Part] = {}
         self._early: dict[PartId, list[tuple[Pair, HostNs]]] = {}

@@ -21,11 +21,10 @@ from appliance.schema.health import Alarm, Condition, Health
 from appliance.schema.part import PartEntered, PartExposed, PartId
 from appliance.schema.topics import ACTUATION, ALARM, PART_ENTERED, PART_EXPOSED, PLC_ACKNOWLEDGED, STATUS, VERDICT
 from appliance.schema.verdict import Disposition, Verdict
-from appliance.services._line_gate import GATE_CAUSE, held_disposition
+from appliance.services._line_gate import GATE_CAUSE, geometry, held_disposition
 from appliance.services._line_health import mcu_health, plc_health
 from firmware_bridge import messages as mcu
 from firmware_bridge.clocksync import ClockSync
-from firmware_bridge.configuration import configuration
 from firmware_bridge.events import EventsLost
 
 HEALTH_PERIOD = 1 * S
@@ -71,7 +70,7 @@ class LineNode:
         self._settings = settings
         self._views = tuple(views)
         self._camera_names = {camera.mcu_line: name for name, camera in cameras.items()}
-        self._configure = _configure(settings, cameras)
+        self._configure = geometry(settings, cameras)
         self._handshake = handshake
         self._plc_required = plc_required
         self._pid = pid
@@ -287,6 +286,7 @@ class LineNode:
         lane = Lane.ACCEPT if event.lane == mcu.Lane.ACCEPT else Lane.REJECT
         cause = GATE_CAUSE[mcu.GateCause(event.cause)]
         part = self._parts.pop(event.part, None)
+        outputs: list[Output] = self._overtaken(event.part, now)
         at, _ = self._clock.to_host(McuTicks(event.tick))
         if part is not None and lane is Lane.REJECT and cause in {Cause.NO_VERDICT, Cause.DECIDED_REJECT}:
             if not part.inspect:
@@ -305,13 +305,23 @@ class LineNode:
             at_counts=EncoderCounts(event.counts),
             replayed=replayed,
         )
-        outputs: list[Output] = [Publish(ACTUATION, actuation)]
+        outputs.append(Publish(ACTUATION, actuation))
         accepted = actuation.disposition is Disposition.ACCEPT and (replayed or (part is not None and part.accept_sent))
         if lane is Lane.ACCEPT and not accepted:
             text = f"part {actuation.part} reached the accept lane without an ACCEPT; stop the line and test the gate"
             outputs.append(self._alarm("accepted_without_verdict", text, now))
         self._post(actuation, part, now)
         return outputs + list(self._plc(now))
+
+    def _overtaken(self, number: int, now: HostNs) -> list[Output]:
+        """Give up on parts that a later one met the gate before: their event is lost, their lane unknown."""
+        lost = [part for part in self._parts if part < number]
+        for part in lost:
+            del self._parts[part]
+        if not lost:
+            return []
+        text = f"what the gate did with parts {lost[0]} to {lost[-1]} was lost; find them by hand"
+        return [self._alarm("actuation_lost", text, now)]
 
     def _actuation(self, part: _Part, lane: Lane, cause: Cause, verdict_sequence: int, now: HostNs) -> Output:
         entered = part.entered
@@ -377,18 +387,3 @@ def _detail(part: _Part | None) -> Detail:
     if part is None or part.verdict is None:
         return Detail()
     return Detail(latency_ms=(part.verdict.decided - part.entered.at) / MS)
-
-
-def _configure(settings: Mcu, cameras: dict[str, Camera]) -> mcu.Configure:
-    def counts(mm: float) -> int:
-        return round(mm * settings.counts_per_mm)
-
-    lines = {camera.mcu_line: counts(camera.distance_mm) for camera in cameras.values()}
-    return configuration(
-        gate_counts=counts(settings.gate_mm),
-        lead_counts=counts(settings.lead_mm),
-        camera_counts=(lines.get(0, -1), lines.get(1, -1)),
-        min_gap_counts=counts(settings.min_gap_mm),
-        gate_hold_counts=counts(settings.hold_mm),
-        heartbeat_timeout_ms=settings.heartbeat_timeout_ms,
-    )

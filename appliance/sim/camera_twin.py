@@ -80,6 +80,8 @@ class CameraTwin:
 
     def __init__(self, generator: random.Random, now: HostNs) -> None:
         self.faults = CameraFaults()
+        self.has_encoder = True
+        """Whether the camera latches the belt's encoder with each trigger."""
         self.seen: dict[tuple[int, int], int] = {}
         """Physical part number by (epoch, frame id): what the pixels show."""
         self._random = generator
@@ -194,7 +196,7 @@ class CameraTwin:
             arrived=arrived,
             exposure_us=EXPOSURE_US,
             gain_db=0.0,
-            encoder=counts,
+            encoder=counts if self.has_encoder else None,
             copies=0,
             underruns=0,
             complete=not incomplete,

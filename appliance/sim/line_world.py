@@ -37,6 +37,7 @@ PART_MM = 60.0
 LISTENERS = frozenset({"record", "publish", "hmi", "sync"})
 """Units that only listen; they are not played here, since nothing on the line waits for them."""
 
+TOLERANCE = 4 * MS
 HEAD_START = 1500 * MS
 """Time for links, clocks and two rounds of health reports before the first part."""
 
@@ -215,7 +216,15 @@ class LineWorld:
     def _make_judge(self, inspector: InspectorTwin) -> tuple[Node, Mapping[str, Device]]:
         inspector.busy_until = HostNs(0)
         frames = FramesTwin(self.random, self._trouble.overwritten)
-        node = self._judge(tuple(self.cameras), frames, inspector, _no_bundle, tolerance_ns=4 * MS, margin_ns=2 * MS)
+        node = self._judge(
+            tuple(self.cameras),
+            frames,
+            inspector,
+            _no_bundle,
+            tolerance_ns=TOLERANCE,
+            tolerance_counts=int(TOLERANCE * self._speed / S) + 1,
+            margin_ns=2 * MS,
+        )
         return node, {}
 
     def _make_line(self, now: HostNs) -> tuple[Node, Mapping[str, Device]]:

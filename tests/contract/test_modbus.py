@@ -1,21 +1,16 @@
-"""Modbus TCP as a PLC sees it: our server against pymodbus clients, our PLC process, and mbpoll as a foreign client."""
+"""Modbus TCP as a PLC sees it: our server against pymodbus clients and mbpoll as a foreign client."""
 
-import json
 import random
-import select
 import shutil
 import socket
 import subprocess
-import sys
 import threading
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from pymodbus.client import ModbusTcpClient
 
-from appliance.outputs.handshake import Handshake
 from appliance.outputs.modbus import BACKLOG, ClientCount, ControlWritten, ModbusServer, StatusBlock
 from appliance.outputs.registers import (
     CONTROL_ADDRESS,
@@ -24,79 +19,10 @@ from appliance.outputs.registers import (
     STATUS_COUNT,
     Control,
     ControlBit,
-    StatusBit,
     pack_control,
 )
-from appliance.outputs.result_queue import Detail
-from appliance.schema.actuation import Actuation, Cause, Lane, PlcAcknowledged
-from appliance.schema.clocks import EncoderCounts, HostNs, McuTicks, S
 from appliance.schema.errors import ConfigError, LinkError
-from appliance.schema.part import PartId
-from appliance.schema.verdict import Disposition
-from appliance.sim.plc_conformance import conformance
-
-HERE = "127.0.0.1"
-AT_ONCE = HostNs(0)
-CLOCKS = (HostNs(0), McuTicks(0), EncoderCounts(0))
-
-
-def now() -> HostNs:
-    return HostNs(time.monotonic_ns())
-
-
-class Station:
-    """Turn a handshake and a server as `line` does, in a thread; feeds parts, every third a reject, at a rate."""
-
-    def __init__(self, parts_hz: float = 0.0, parts: int = 0, posted: Sequence[Actuation] = ()) -> None:
-        self.server = ModbusServer(HERE, 0)
-        self.handshake = Handshake(1234, now())
-        for fact in posted:
-            self.handshake.post(fact, Detail(), now())
-        self.acknowledged: list[PlcAcknowledged] = []
-        self.good: set[str] = set()
-        self._parts_hz, self._parts, self._fed = parts_hz, parts, 0
-        self._halt = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="station")
-        self._thread.start()
-
-    def close(self) -> None:
-        self._halt.set()
-        self._thread.join()
-        self.server.close()
-
-    def _run(self) -> None:
-        self.handshake.machine(now(), ready=True)
-        due = None
-        while not self._halt.is_set():
-            wait = max(0, self.handshake.wake_at - now())
-            if due is not None:
-                wait = min(wait, max(0, due - now()))
-            select.select([self.server.fileno()], [], [], wait / S)
-            for message in self.server.read(now()):
-                if isinstance(message, ControlWritten):
-                    self.handshake.control(message.words, now())
-            self.handshake.tick(now())
-            if due is None and self._parts and self.handshake.ready:
-                due = now()
-            if due is not None and now() >= due and self._fed < self._parts:
-                due = HostNs(due + int(S / self._parts_hz))
-                self._feed()
-            self.acknowledged += self.handshake.acknowledged()
-            self.server.write(StatusBlock(self.handshake.status()), now())
-
-    def _feed(self) -> None:
-        self._fed += 1
-        part = PartId(9, self._fed)
-        good = self._fed % 3 > 0
-        lane, cause, disposition = (
-            (Lane.ACCEPT, Cause.ACCEPTED, Disposition.ACCEPT)
-            if good
-            else (Lane.REJECT, Cause.DECIDED_REJECT, Disposition.REJECT)
-        )
-        fact = Actuation(part, lane, cause, disposition, 1, *CLOCKS)
-        self.good |= {str(part)} if good else set()
-        self.handshake.part_entered(part, now())
-        self.handshake.post(fact, Detail(0.3, 1, 30.0), now())
+from tests.contract.modbus_rig import AT_ONCE, HERE, eventually
 
 
 @pytest.fixture
@@ -114,68 +40,6 @@ def client(server: ModbusServer) -> Iterator[ModbusTcpClient]:
     assert made.connect()
     yield made
     made.close()
-
-
-@pytest.fixture
-def plc(tmp_path: Path) -> Iterator["PlcProcess"]:
-    made = PlcProcess(tmp_path / "plc.jsonl")
-    yield made
-    made.stop()
-
-
-class PlcProcess:
-    """Start `python -m appliance.sim.plc` and read what it wrote."""
-
-    def __init__(self, out: Path) -> None:
-        self.out = out
-        self.process: subprocess.Popen[str] | None = None
-
-    def start(self, port: int, *options: str) -> None:
-        command = [
-            sys.executable,
-            "-m",
-            "appliance.sim.plc",
-            "--host",
-            HERE,
-            "--port",
-            str(port),
-            "--out",
-            str(self.out),
-        ]
-        self.process = subprocess.Popen([*command, *options], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-    def tell(self, line: str) -> None:
-        assert self.process is not None
-        assert self.process.stdin is not None
-        self.process.stdin.write(line + "\n")
-        self.process.stdin.flush()
-
-    def end(self) -> None:
-        assert self.process is not None
-        self.process.terminate()
-
-    def totals(self) -> dict[str, int]:
-        assert self.process is not None
-        totals: dict[str, int] = json.loads(self.process.communicate(timeout=20)[0])
-        return totals
-
-    def lines(self) -> list[dict[str, object]]:
-        return [json.loads(line) for line in self.out.read_text("utf-8").splitlines()] if self.out.exists() else []
-
-    def stop(self) -> None:
-        if self.process is not None and self.process.poll() is None:
-            self.process.terminate()
-            self.process.communicate(timeout=10)
-
-
-def eventually(holds: object, seconds: float = 10.0) -> bool:
-    """Wait for something another thread or process brings about."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if holds():  # type: ignore[operator]
-            return True
-        threading.Event().wait(0.005)
-    return False
 
 
 def taken(server: ModbusServer, count: int) -> list[object]:
@@ -304,103 +168,6 @@ def test_descriptors_are_given_back() -> None:
         ModbusServer(HERE, 0).close()
 
     assert before == len(list(Path("/proc/self/fd").iterdir()))
-
-
-def test_plc_takes_every_result_over(plc: PlcProcess) -> None:
-    """A PLC in its own process gets each part once, in order, and counts as good exactly what the gate accepted."""
-    station = Station(parts_hz=20, parts=40)
-    try:
-        plc.start(station.server.port, "--stop-after", "40")
-        totals = plc.totals()
-        assert eventually(lambda: len(station.acknowledged) == 40)
-    finally:
-        station.close()
-    lines = plc.lines()
-
-    assert [f"00000009-{number:06d}" for number in range(1, 41)] == [line["part"] for line in lines]
-    assert station.good == {str(line["part"]) for line in lines if line["good"]}
-    assert [str(event.part) for event in station.acknowledged] == [line["part"] for line in lines]
-    assert (40, 27, 0, 0, 0) == tuple(totals[key] for key in ("results", "good", "gaps", "unexpected", "refused"))
-
-
-def test_plc_faults_lose_nothing(plc: PlcProcess) -> None:
-    """Wrong acks, silence and a cut connection delay results but neither lose nor double one."""
-    station = Station(parts_hz=20, parts=7)
-    try:
-        plc.start(station.server.port)
-        plc.tell("ack wrong")
-        assert eventually(lambda: station.handshake.counts.wrong_acks > 0)
-        plc.tell("heartbeat stop 0.7")
-        assert eventually(lambda: not station.handshake.alive)
-        assert eventually(lambda: station.handshake.pending == 7)
-        plc.tell("ack on")
-        assert eventually(lambda: len(station.acknowledged) == 7)
-    finally:
-        station.close()
-    plc.end()
-
-    assert 7 == plc.totals()["results"]
-    assert list(range(1, 8)) == [event.part.number for event in station.acknowledged]
-    assert list(range(1, 8)) == [line["sequence"] for line in plc.lines()]
-
-
-def test_plc_resets_a_latched_error_when_told_to(plc: PlcProcess) -> None:
-    """A PLC process with --reset-after-ms clears a latched error once and gets the station ready again."""
-    late = [
-        Actuation(PartId(9, number), Lane.REJECT, Cause.LATE, Disposition.NO_VERDICT, 0, *CLOCKS)
-        for number in (1, 2, 3)
-    ]
-    station = Station(posted=late)
-    before = station.handshake.line_stop
-    try:
-        plc.start(station.server.port, "--reset-after-ms", "100")
-        assert eventually(lambda: station.handshake.ready and station.handshake.pending == 0)
-    finally:
-        station.close()
-
-    assert (True, False) == (before, station.handshake.line_stop)
-
-
-def test_plc_reconnects(plc: PlcProcess) -> None:
-    """A PLC process comes back by itself after the appliance was restarted on the same port, with the new session."""
-    station = Station()
-    port = station.server.port
-    plc.start(port)
-    assert eventually(lambda: station.handshake.ready)
-    station.close()
-    again = ModbusServer(HERE, port)
-    try:
-        assert eventually(lambda: any(isinstance(message, ControlWritten) for message in again.read(AT_ONCE)))
-    finally:
-        again.close()
-
-
-def test_conformance_passes_on_our_handshake() -> None:
-    """`plc conformance` finds nothing wrong with a station through which parts pass."""
-    station = Station(parts_hz=10, parts=1000)
-    try:
-        checks = conformance(HERE, station.server.port, seconds=1.0)
-    finally:
-        station.close()
-
-    assert [] == [check for check in checks if not check.passed]
-
-
-def test_conformance_finds_a_broken_appliance(server: ModbusServer) -> None:
-    """A server that shows Pass and Reject at once, always, is found out rule by rule."""
-    bits = StatusBit.ONLINE | StatusBit.RESULT_VALID | StatusBit.PASS | StatusBit.REJECT
-    server.write(StatusBlock((int(bits), 5, 0, 1, *((1,) * (STATUS_COUNT - 4)))), AT_ONCE)
-    failed = {check.name for check in conformance(HERE, server.port, seconds=0.2) if check.passed is False}
-
-    assert {
-        "nothing is offered before SessionEcho",
-        "either Pass or Reject with ResultValid",
-        "ResultAck takes ResultValid back",
-        "a refused Trigger is answered with MissedTrigger",
-        "heartbeat toggles at least every 100 ms",
-        "a silent PLC makes the outputs safe",
-        "a restarted PLC gets a new session",
-    } == failed
 
 
 @pytest.mark.skipif(shutil.which("mbpoll") is None, reason="mbpoll (Debian package mbpoll) is not installed")

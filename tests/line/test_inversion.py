@@ -74,9 +74,12 @@ def play(
     judge: type[JudgeNode] = JudgeNode,
     core: Path | None = None,
     trouble: Trouble = HARD_DAY,
+    *,
+    encoder: bool = True,
 ) -> LineWorld:
     """Run a hard quarter of a minute: what the rules are there for happens to 300 parts."""
     world = LineWorld(core or build_core(BUILD), PARTS, RATE_HZ, 7, trouble, line, judge)
+    world.camera.has_encoder = encoder
     actions = [Action(at * S + 300 * MS, verb, "top", 0, 1) for at in range(1, 14) for verb in _camera_troubles(at)]
     actions += [Action(3 * S, "freeze", "line", 180 * MS), Action(6 * S, "freeze", "judge", 250 * MS)]
     actions += [Action(8 * S, "stop", "plc", 900 * MS), Action(11 * S, "delay", "top", 180 * MS, 5)]
@@ -245,7 +248,7 @@ def test_an_ambiguous_pair_is_never_judged(workshop: Workshop) -> None:
 
 
 def test_a_proof_by_instant_alone_pairs_the_wrong_part(workshop: Workshop) -> None:
-    """A camera clock that is off by one part for one frame is caught by the index, and by nothing else."""
+    """Without an encoder a camera clock that is off by a part for one frame is caught by the index alone."""
     pairing = workshop.turn(PAIRING, ("Proof.AGREED if known == offset else Proof.MISMATCH", "Proof.AGREED"))
     judge = workshop.turn(JUDGE, instead={PAIRING: pairing.__name__})
 
@@ -254,7 +257,7 @@ def test_a_proof_by_instant_alone_pairs_the_wrong_part(workshop: Workshop) -> No
 
 
 def test_a_proof_by_index_alone_pairs_the_wrong_part(workshop: Workshop) -> None:
-    """A camera that misses a trigger shifts its index; the instant alone says to which part its next frame belongs."""
+    """A camera that misses a trigger shifts its index; without an encoder only the instant says whose frame it is."""
     pairing = workshop.turn(
         PAIRING,
         ("return abs(frame.exposed_at - exposed.at) <= self._tolerance + _uncertainty(frame, exposed)", "return True"),
@@ -262,7 +265,7 @@ def test_a_proof_by_index_alone_pairs_the_wrong_part(workshop: Workshop) -> None
     )
     judge = workshop.turn(JUDGE, instead={PAIRING: pairing.__name__})
 
-    assert any("judged on the frame of part" in kind for kind in kinds(play(judge=judge.JudgeNode)))
+    assert any("judged on the frame of part" in kind for kind in kinds(play(judge=judge.JudgeNode, encoder=False)))
 
 
 def one_wrong_instant(judge: type[JudgeNode] = JudgeNode) -> LineWorld:
@@ -271,9 +274,13 @@ def one_wrong_instant(judge: type[JudgeNode] = JudgeNode) -> LineWorld:
     class Misled(judge):  # type: ignore[valid-type,misc]
         def receive(self, topic: str, message: Struct, now: HostNs) -> Sequence[Output]:
             if isinstance(message, FrameReady) and message.frame_id % 7 == 6:
-                message = replace(message, exposed_at=HostNs(message.exposed_at + int(S / RATE_HZ)))
+                step = int(S / RATE_HZ)
+                message = replace(
+                    message, exposed_at=HostNs(message.exposed_at + step), arrived=HostNs(message.arrived + step)
+                )
             return super().receive(topic, message, now)
 
     world = LineWorld(build_core(BUILD), 60, RATE_HZ, 7, Trouble(), judge=Misled)
+    world.camera.has_encoder = False
     world.play()
     return world

@@ -78,7 +78,7 @@ def test_a_seed_names_a_history() -> None:
     assert once() == once()
 
 
-def test_parts_that_only_a_lost_memory_knew_are_rejected() -> None:
+def test_a_reset_while_line_is_dead_costs_the_account_and_nothing_else() -> None:
     """A microcontroller that restarts while `line` is dead forgets parts no one else knew; no other promise breaks."""
     world = LineWorld(build_core(BUILD), 60, 20.0, 3)
     world.play([Action(1 * S, "kill", "line"), Action(1200 * MS, "reset", "mcu")])

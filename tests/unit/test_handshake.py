@@ -1,147 +1,22 @@
 """Rules of the PLC handshake, one example each; the random sequences are in tests/property/test_handshake.py."""
 
-from itertools import pairwise, product
+from itertools import pairwise
 
 import pytest
 
-from appliance.outputs import generate, registers
-from appliance.outputs.handshake import HEARTBEAT_NS, Handshake
+from appliance.outputs import registers
+from appliance.outputs.handshake import HEARTBEAT_NS
 from appliance.outputs.registers import (
-    CONTROL,
-    STATUS,
-    Control,
     ControlBit,
     ErrorCode,
     State,
-    Status,
     StatusBit,
-    Type,
-    pack_control,
-    pack_status,
-    unpack_control,
-    unpack_status,
 )
-from appliance.outputs.result_queue import DEPTH, Detail
-from appliance.schema.actuation import Actuation, Cause, Lane
-from appliance.schema.clocks import MS, EncoderCounts, HostNs, McuTicks
+from appliance.outputs.result_queue import Detail
+from appliance.schema.actuation import Cause
+from appliance.schema.clocks import MS
 from appliance.schema.part import PartId
-from appliance.schema.verdict import Disposition
-
-SESSION = 77
-
-
-def actuation(
-    number: int,
-    lane: Lane = Lane.ACCEPT,
-    cause: Cause = Cause.ACCEPTED,
-    disposition: Disposition = Disposition.ACCEPT,
-) -> Actuation:
-    return Actuation(PartId(5, number), lane, cause, disposition, number, HostNs(0), McuTicks(0), EncoderCounts(0))
-
-
-def late(number: int) -> Actuation:
-    return actuation(number, Lane.REJECT, Cause.LATE, Disposition.ACCEPT)
-
-
-class Bench:
-    """Drive a handshake on a manual clock, as a PLC that behaves."""
-
-    def __init__(self) -> None:
-        self.now = HostNs(1_000_000)
-        self.handshake = Handshake(SESSION, self.now, ack_timeout_ms=2000, recipe=3, recipe_hash=0xDEAD_BEEF)
-        self.handshake.machine(self.now, ready=True)
-        self.block = Control()
-
-    def write(self, bits: int | None = None, **words: int) -> None:
-        """Write the control block with a toggled heartbeat."""
-        beat = ~self.block.bits & ControlBit.HEARTBEAT
-        kept = (self.block.bits if bits is None else bits) & ~ControlBit.HEARTBEAT
-        values = {"session_echo": self.block.session_echo, "ack_sequence": self.block.ack_sequence} | words
-        self.block = Control(bits=kept | beat, **values)
-        self.handshake.control(pack_control(self.block), self.now)
-
-    def join(self) -> "Bench":
-        self.write(0, session_echo=0, ack_sequence=0)
-        self.write(ControlBit.ENABLE, session_echo=self.handshake.session)
-        return self
-
-    def after(self, ms: float, *, beating: bool = True) -> None:
-        """Let time pass in 10 ms ticks, the PLC's heartbeat going on or not."""
-        end = self.now + int(ms * MS)
-        while self.now < end:
-            self.now = HostNs(min(end, self.now + 10 * MS))
-            self.handshake.tick(self.now)
-            if beating:
-                self.write()
-
-    def post(self, posted: Actuation) -> int | None:
-        self.handshake.part_entered(posted.part, self.now)
-        self.handshake.part_exposed(posted.part, self.now)
-        return self.handshake.post(posted, Detail(0.5, 1, 40.0), self.now)
-
-    def ack(self) -> None:
-        self.write(ControlBit.ENABLE | ControlBit.RESULT_ACK, ack_sequence=self.status.result_sequence)
-        self.write(ControlBit.ENABLE)
-
-    @property
-    def status(self) -> Status:
-        return unpack_status(self.handshake.status())
-
-    @property
-    def shown(self) -> StatusBit:
-        """Status bits but for Online and the heartbeat."""
-        return StatusBit(self.status.bits) & ~(StatusBit.ONLINE | StatusBit.HEARTBEAT)
-
-
-def test_register_page_is_up_to_date() -> None:
-    """The page PLC engineers get is the table the code uses."""
-    assert generate.page() == generate.PAGE.read_text("utf-8")
-
-
-@pytest.mark.parametrize(("table", "kind"), [(STATUS, Status), (CONTROL, Control)])
-def test_table_and_struct_name_the_same_values(table: tuple[registers.Register, ...], kind: type) -> None:
-    """One table lays the block out: same names, same order, no hole, short enough for one read."""
-    places = [register.address for register in table]
-    widths = [register.type.words for register in table]
-
-    assert tuple(kind.__struct_fields__) == tuple(register.field for register in table)
-    assert [places[0] + sum(widths[:i]) for i in range(len(table))] == places
-    assert registers.count(table) <= 125
-
-
-def test_wide_values_are_big_endian() -> None:
-    """Word order is ABCD: the lower address holds the more significant word."""
-    place = next(register.address for register in STATUS if register.field == "recipe_hash")
-
-    assert (0xDEAD, 0xBEEF) == pack_status(Status(recipe_hash=0xDEAD_BEEF))[place : place + 2]
-    assert Type.U32.words == 2
-
-
-def test_blocks_come_back_as_written() -> None:
-    """Packing loses nothing."""
-    status = Status(*range(1, len(Status.__struct_fields__) + 1))
-    control = Control(*range(70_000, 70_000 + len(Control.__struct_fields__)))
-
-    assert status == unpack_status(pack_status(status))
-    assert control.session_echo == unpack_control(pack_control(control)).session_echo
-    with pytest.raises(ValueError, match="words, 12 are needed"):
-        unpack_control((0,) * 11)
-
-
-def test_pass_needs_lane_cause_and_disposition() -> None:
-    """Rule 1: Pass is shown for one combination of all, Reject for every other, never both or none."""
-    for number, (lane, cause, disposition) in enumerate(product(Lane, Cause, Disposition), 1):
-        bench = Bench().join()
-        bench.post(actuation(number, lane, cause, disposition))
-        good = (lane, cause, disposition) == (Lane.ACCEPT, Cause.ACCEPTED, Disposition.ACCEPT)
-
-        expected = StatusBit.PASS if good else StatusBit.REJECT
-        assert expected == bench.shown & (StatusBit.PASS | StatusBit.REJECT)
-
-
-def test_all_zero_is_never_good() -> None:
-    """Rule 1: a PLC that reads zeros, as after a power cut, sees neither Online nor a result."""
-    assert StatusBit(0) == StatusBit(Status().bits) & (StatusBit.ONLINE | StatusBit.RESULT_VALID | StatusBit.PASS)
+from tests.unit.handshake_bench import SESSION, Bench, actuation, late
 
 
 def test_one_part_as_a_plc_sees_it() -> None:
@@ -182,103 +57,6 @@ def test_one_part_as_a_plc_sees_it() -> None:
         "ack 1        READY      seq=0 part=0 TRIGGER_READY",
         "ack 0        READY      seq=0 part=0 TRIGGER_READY",
     ] == trace
-
-
-def test_result_words_carry_the_detail() -> None:
-    """The payload names part, cause, score, classes, latency and recipe beside the bits."""
-    bench = Bench().join()
-    bench.handshake.post(actuation(4), Detail(0.1234, 0b101, 41.6), bench.now)
-    status = bench.status
-
-    assert (5, 4, 1, 1) == (status.part_boot, status.part_number, status.disposition, status.cause)
-    assert (123, 0b101, 42) == (status.score, status.defect_bits, status.latency_ms)
-    assert (3, 0xDEAD_BEEF) == (status.active_recipe, status.recipe_hash)
-    assert (0xFFFF, 0xFFFF, 0) == (*(registers.saturated(x) for x in (float("nan"), 1e9)), registers.saturated(-1.0))
-
-
-def test_results_leave_oldest_first() -> None:
-    """Rule 3: results wait in order, each until its own ResultAck 0-1-0."""
-    bench = Bench().join()
-    for number in range(1, DEPTH + 1):
-        bench.post(actuation(number))
-    taken = []
-    for _ in range(DEPTH):
-        taken.append(bench.status.part_number)
-        bench.ack()
-
-    assert list(range(1, DEPTH + 1)) == taken
-    assert taken == [event.part.number for event in bench.handshake.acknowledged()]
-    assert () == bench.handshake.acknowledged()
-
-
-def test_next_result_waits_for_ack_to_fall() -> None:
-    """Rule 3: while ResultAck is still 1 no further result is shown, so that one edge cannot take two."""
-    bench = Bench().join()
-    bench.post(actuation(1))
-    bench.post(actuation(2))
-    bench.write(ControlBit.ENABLE | ControlBit.RESULT_ACK, ack_sequence=1)
-
-    assert 0 == bench.status.result_sequence
-    bench.write(ControlBit.ENABLE | ControlBit.RESULT_ACK, ack_sequence=2)
-    assert 1 == bench.handshake.pending
-    bench.write(ControlBit.ENABLE)
-    assert 2 == bench.status.result_sequence
-
-
-@pytest.mark.parametrize("named", [0, 2, 4711])
-def test_wrong_ack_takes_nothing(named: int) -> None:
-    """A ResultAck that does not name the offered result is counted and changes nothing."""
-    bench = Bench().join()
-    bench.post(actuation(1))
-    bench.write(ControlBit.ENABLE | ControlBit.RESULT_ACK, ack_sequence=named)
-
-    assert (1, 1) == (bench.status.result_sequence, bench.handshake.counts.wrong_acks)
-
-
-def test_overflow_never_overwrites() -> None:
-    """Rule 3: the ninth result finds no place; TriggerReady drops at eight, Error at nine, the eight stay."""
-    bench = Bench().join()
-    for number in range(1, DEPTH + 1):
-        bench.post(actuation(number))
-    full = bench.shown
-    refused = bench.post(actuation(99))
-
-    assert not full & (StatusBit.TRIGGER_READY | StatusBit.ERROR)
-    assert refused is None
-    assert (1, 1, DEPTH, ErrorCode.QUEUE_OVERFLOW) == (
-        bench.status.result_sequence,
-        bench.status.overflowed,
-        bench.status.queue_depth,
-        bench.handshake.error,
-    )
-
-
-def test_ack_timeout_latches_and_keeps_the_result() -> None:
-    """Rule 3: without ResultAck in time Error is latched, the result stays, ErrorReset gives another turn."""
-    bench = Bench().join()
-    bench.post(actuation(1))
-    bench.after(1990)
-    before = bench.handshake.error
-    bench.after(20)
-
-    assert (ErrorCode.NONE, ErrorCode.ACK_TIMEOUT) == (before, bench.handshake.error)
-    assert StatusBit.RESULT_VALID | StatusBit.PASS | StatusBit.ERROR == bench.shown
-    assert ("the PLC did not acknowledge a result in time; 1 of 8 results wait") == bench.handshake.problem[0]
-    bench.write(ControlBit.ENABLE | ControlBit.ERROR_RESET)
-    bench.write(ControlBit.ENABLE)
-    assert StatusBit.RESULT_VALID | StatusBit.PASS | StatusBit.TRIGGER_READY == bench.shown
-    bench.after(2010)
-    assert ErrorCode.ACK_TIMEOUT == bench.handshake.error
-
-
-def test_stuck_ack_latches() -> None:
-    """Rule 3: a ResultAck that never goes back to 0 is an error of its own."""
-    bench = Bench().join()
-    bench.post(actuation(1))
-    bench.write(ControlBit.ENABLE | ControlBit.RESULT_ACK, ack_sequence=1)
-    bench.after(2010)
-
-    assert ErrorCode.ACK_STUCK == bench.handshake.error
 
 
 def test_stale_heartbeat_makes_outputs_safe() -> None:
@@ -388,25 +166,6 @@ def test_part_that_enters_while_not_ready_is_a_missed_trigger() -> None:
     taken = bench.handshake.part_entered(PartId(5, 2), bench.now)
 
     assert (False, True, 1) == (refused, taken, bench.handshake.missed_triggers)
-
-
-def test_part_is_posted_once() -> None:
-    """A part's second result is refused and counted; the first stands."""
-    bench = Bench().join()
-
-    assert (1, None) == (bench.post(actuation(1, Lane.REJECT, Cause.FAULT)), bench.post(actuation(1)))
-    assert (1, 1) == (bench.handshake.pending, bench.handshake.counts.repeated)
-    assert StatusBit.REJECT == bench.shown & (StatusBit.PASS | StatusBit.REJECT)
-
-
-def test_clear_queue_drops_what_waits() -> None:
-    """ClearQueue withdraws every pending result, counted."""
-    bench = Bench().join()
-    bench.post(actuation(1))
-    bench.post(actuation(2))
-    bench.write(ControlBit.ENABLE | ControlBit.CLEAR_QUEUE)
-
-    assert (0, 2, StatusBit.TRIGGER_READY) == (bench.handshake.pending, bench.handshake.counts.cleared, bench.shown)
 
 
 def test_recipe_changes_only_when_idle() -> None:

@@ -22,6 +22,7 @@ from appliance.services.judge import DECIDED_KEPT, UNPAIRED_LIFE, JudgeNode
 
 BEGIN = 10 * S
 WINDOW = 300 * MS
+COUNTS = 50
 MARGIN = 2 * MS
 TOLERANCE = 5 * MS
 
@@ -77,7 +78,7 @@ class Rig:
         self.cameras = tuple(cameras)
         self.said: list[Output] = []
         self.loads: dict[str, Model] = {}
-        self.node = JudgeNode(cameras, self.ring, self.model, self._load, TOLERANCE, MARGIN)
+        self.node = JudgeNode(cameras, self.ring, self.model, self._load, TOLERANCE, COUNTS, MARGIN)
         self.said += self.node.start(HostNs(BEGIN))
 
     def _load(self, path: str) -> Model:

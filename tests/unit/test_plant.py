@@ -1,8 +1,6 @@
-"""Hold the simulated plant to its header, and its line to the rule that no camera ever sees a wrong part."""
+"""Hold the file of the simulated plant to its header, and its readers to whole scenes and events."""
 
 import ctypes
-import io
-import json
 import os
 import shutil
 import subprocess
@@ -19,11 +17,9 @@ from hypothesis import strategies as st
 from appliance.schema.clocks import HostNs
 from appliance.schema.errors import ConfigError, StoreError
 from appliance.sim import plant_layout as layout
-from appliance.sim.parts.truth import PartTruth
 from appliance.sim.plant import GateEvent, Plant
-from appliance.sim.plant_layout import LANE_ACCEPT, LANE_REJECT, MONO8, RGB8
-from appliance.sim.plant_line import LOOK_AHEAD, PART_COUNTS, PITCH_COUNTS, GateLanes, Line, Station
-from appliance.sim.plant_process import obey
+from appliance.sim.plant_layout import LANE_ACCEPT, MONO8, RGB8
+from tests.unit.plant_rig import SIZE, move_gate
 
 ROOT = Path(__file__).parents[2]
 STRUCTS = {
@@ -46,25 +42,6 @@ CONSTANTS = {
     "PLANT_LANE_REJECT": layout.LANE_REJECT,
     "PLANT_LANE_ACCEPT": layout.LANE_ACCEPT,
 }
-SIZE = (8, 6)
-
-
-class ManualClock:
-    """Stand still until told; whoever watches sees every step of it."""
-
-    def __init__(self, step_ms: float = 1e9) -> None:
-        self.now = 1_000_000_000
-        self.step_ms = step_ms
-        self.watch = lambda: None
-
-    def __call__(self) -> HostNs:
-        return HostNs(self.now)
-
-    def advance_ms(self, ms: float) -> None:
-        while ms > 0:
-            self.now += round(min(ms, self.step_ms) * 1e6)
-            ms -= self.step_ms
-            self.watch()
 
 
 @pytest.fixture
@@ -200,7 +177,7 @@ def test_gate_log_is_read_once_each_or_counted_lost(tmp_path_factory: pytest.Tem
         since, seen, lost, written = 0, [], 0, 0
         for burst in bursts:
             for _ in range(burst):
-                _move_gate(plant, written, LANE_ACCEPT)
+                move_gate(plant, written, LANE_ACCEPT)
                 written += 1
             news = plant.gate_events(since)
             seen += [event.counts for event in news.events]
@@ -213,196 +190,9 @@ def test_gate_log_is_read_once_each_or_counted_lost(tmp_path_factory: pytest.Tem
 
 def test_gate_events_carry_all_they_were_written_with(plant: Plant):
     """Time, place, lane and part of a move come back as written."""
-    _move_gate(plant, 42, LANE_ACCEPT)
+    move_gate(plant, 42, LANE_ACCEPT)
 
     assert [GateEvent(HostNs(420), 42, LANE_ACCEPT, 1)] == plant.gate_events(0).events
-
-
-def test_lane_is_reject_until_a_move_says_otherwise():
-    """No event means the spring position, and a lost supply brings the gate back to it."""
-    lanes = GateLanes()
-    lanes._move(100, LANE_ACCEPT)
-    lanes._move(200, LANE_REJECT)
-    lanes._move(300, LANE_ACCEPT)
-    lanes.spring_back(350)
-
-    assert [0, 1, 1, 0, 1, 0] == [lanes.at(c) for c in (99, 100, 199, 200, 349, 350)]
-
-
-@given(
-    render_ms=st.lists(st.sampled_from([1, 15, 60, 250, 900]), min_size=1, max_size=12),
-    rate_hz=st.sampled_from([1.0, 10.0, 45.0, 150.0]),
-    cameras=st.sampled_from([(300,), (300, 700)]),
-    stops=st.sets(st.integers(0, 60), max_size=6),
-)
-def test_no_camera_ever_sees_a_wrong_part(
-    tmp_path_factory: pytest.TempPathFactory,
-    render_ms: list[int],
-    rate_hz: float,
-    cameras: tuple[int, ...],
-    stops: set[int],
-):
-    """However slow the pictures and whatever the belt does: at a part's place there is that part or none."""
-    clock = ManualClock(step_ms=50 / rate_hz)
-    station = Station(parts=40, rate_hz=rate_hz, camera_counts=cameras)
-    formats = dict.fromkeys(range(len(cameras)), (*SIZE, MONO8))
-    with Plant.create(tmp_path_factory.mktemp("line") / "plant", formats) as plant:
-        truth_file = io.StringIO()
-        line = Line(plant, station, _pictures(clock, render_ms), clock, truth_file, np.random.default_rng(1))
-        while line.has_room():
-            line.lay_next_part()
-        line.held = False
-        looked: set[tuple[int, int]] = set()
-        clock.watch = lambda: _look(plant, line, clock, cameras, looked)
-        for turn in range(5_000):
-            line.held = turn in stops
-            room = line.has_room()
-            line.tend()
-            if room:
-                line.lay_next_part()
-                ahead_of_sensor = line.enter_counts[-1] > plant.counts(clock())
-
-                assert ahead_of_sensor
-            clock.advance_ms(20 / rate_hz)
-            if line.is_done():
-                break
-        truths = [json.loads(text) for text in truth_file.getvalue().splitlines()]
-
-        assert line.is_done()
-        assert 40 * len(cameras) == len(looked)
-        assert list(range(1, 41)) == [truth["number"] for truth in truths]
-        assert line.enter_counts == [truth["enter_counts"] for truth in truths]
-        assert all(b - a >= 0.9 * PITCH_COUNTS for a, b in zip(line.enter_counts, line.enter_counts[1:], strict=False))
-        assert [(n, "reject") for n in range(1, 41)] == list(line.outcome())
-
-
-def test_slow_pictures_stop_the_belt_and_are_counted(tmp_path: Path):
-    """A line that runs empty stands still and says so; the parts keep their distance."""
-    clock = ManualClock()
-    with Plant.create(tmp_path / "plant", {0: (*SIZE, MONO8)}) as plant:
-        station = Station(parts=30, rate_hz=10.0)
-        line = Line(plant, station, _pictures(clock, [150]), clock, io.StringIO(), np.random.default_rng(1))
-        line.held = False
-        while not line.is_done():
-            line.tend()
-            if line.has_room():
-                line.lay_next_part()
-            clock.advance_ms(5)
-
-        assert line.report.line_stops > 0
-        assert line.report.line_stopped_ms > 0
-        assert 0 == line.report.moved_parts
-        assert 0 == plant.layout.parts[0].number
-        assert (30, PART_COUNTS) == (
-            plant.layout.parts_scheduled,
-            plant.layout.parts[30].leave_counts - plant.layout.parts[30].enter_counts,
-        )
-
-
-def test_outcome_is_where_the_gate_stood_as_the_part_met_it(tmp_path: Path):
-    """The physical lane comes from the gate's own log at the part's place, whatever anybody decided."""
-    clock = ManualClock()
-    with Plant.create(tmp_path / "plant", {0: (*SIZE, MONO8)}) as plant:
-        station = Station(parts=LOOK_AHEAD, rate_hz=10.0)
-        line = Line(plant, station, _pictures(clock, [1]), clock, io.StringIO(), np.random.default_rng(1))
-        while line.has_room():
-            line.lay_next_part()
-        line.held = False
-        for number, enter in enumerate(line.enter_counts, 1):
-            if number % 3 == 0:
-                _move_gate(plant, enter + station.gate_counts - 150, LANE_ACCEPT)
-                _move_gate(plant, enter + station.gate_counts + 150, LANE_REJECT)
-        while not line.is_done():
-            line.tend()
-            clock.advance_ms(20)
-
-        assert [(n, "reject" if n % 3 else "accept") for n in range(1, LOOK_AHEAD + 1)] == list(line.outcome())
-
-
-def test_commands_reach_the_plant(plant: Plant):
-    """Each fault command does one thing to one camera."""
-    clock = ManualClock()
-    line = Line(plant, Station(parts=1, rate_hz=1.0), iter(()), clock, io.StringIO(), np.random.default_rng(1))
-    for command in (
-        *("drop top 1", "incomplete 0 2", "double side 3", "delay 1 4 50ms", "unplug 0", "belt start", "speed 0.5"),
-    ):
-        obey(command, plant, line, clock())
-    top, side = plant.layout.cameras
-
-    assert (1, 2, 1) == (top.drop_total, top.incomplete_total, top.unplugged)
-    assert (3, 4, 50_000_000) == (side.double_total, side.delay_total, side.delay_ns)
-    assert (False, 0.5) == (line.held, line.speed_factor)
-    del top, side
-
-
-@pytest.mark.parametrize(
-    "command",
-    ["drop", "drop left 1", "drop 2 1", "drop 0 -1", "delay 0 1 50", "speed 0", "speed nan", "belt", "gate on"],
-)
-def test_nonsense_commands_are_refused(plant: Plant, command: str):
-    """A mistyped command changes nothing and names what is wrong."""
-    before = bytes(plant._pages)
-    line = Line(plant, Station(parts=1, rate_hz=1.0), iter(()), ManualClock(), io.StringIO(), np.random.default_rng(1))
-    with pytest.raises(ConfigError):
-        obey(command, plant, line, HostNs(0))
-
-    assert before == bytes(plant._pages)
-
-
-def test_the_process_runs_to_its_end(tmp_path: Path):
-    """From `ready` over `start` to `done`: every part has a truth and a lane, and the exit code says all passed."""
-    files = {name: tmp_path / name for name in ("plant", "truth.jsonl", "physical.jsonl")}
-    command = [sys.executable, "-m", "appliance.sim.plant_process", "--parts", "15", "--rate", "40", "--seed", "5"]
-    command += ["--width", "160", "--height", "128", "--mono"]
-    command += ["--plant", str(files["plant"]), "--truth", str(files["truth.jsonl"])]
-    done = subprocess.run(
-        command, cwd=ROOT, input="start\nunplug 0\nnonsense\n", capture_output=True, text=True, timeout=60, check=False
-    )
-    said = [json.loads(line) for line in done.stdout.splitlines()]
-    lanes = [json.loads(line) for line in files["physical.jsonl"].read_text().splitlines()]
-    truths = [json.loads(line) for line in files["truth.jsonl"].read_text().splitlines()]
-
-    assert (0, "") == (done.returncode, done.stderr)
-    assert ["ready", "obeyed", "refused", "done"] == [message["event"] for message in said]
-    assert [{"number": n, "lane": "reject"} for n in range(1, 16)] == lanes
-    assert list(range(1, 16)) == [truth["number"] for truth in truths]
-    assert {"number", "truth", "source", "enter_counts", "seed"} == set(truths[0])
-
-
-def test_wrong_usage_is_one_line_and_exit_code_2(tmp_path: Path):
-    """What a person gave wrong is said in one line on stderr."""
-    command = [sys.executable, "-m", "appliance.sim.plant_process", "--parts", "0", "--rate", "1"]
-    command += ["--plant", str(tmp_path / "plant"), "--truth", str(tmp_path / "truth")]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
-
-    assert (2, "", 1) == (done.returncode, done.stdout, len(done.stderr.splitlines()))
-
-
-def _pictures(clock: ManualClock, render_ms: list[int]) -> Iterator[tuple[PartTruth, np.ndarray]]:
-    number = 0
-    while True:
-        clock.advance_ms(render_ms[number % len(render_ms)])
-        number += 1
-        yield PartTruth(number, None), np.full(SIZE[::-1], number % 256, np.uint8)
-
-
-def _look(plant: Plant, line: Line, clock: ManualClock, cameras: tuple[int, ...], looked: set[tuple[int, int]]) -> None:
-    """Look as the camera does, once a part comes into view: at the scenes for its whole way through it."""
-    here = plant.counts(clock())
-    for camera, place in enumerate(cameras):
-        for number, enter in enumerate(line.enter_counts, 1):
-            if (camera, number) not in looked and enter + place - 300 <= here:
-                looked.add((camera, number))
-                for counts in (enter + place - 300, enter + place, enter + place + 299):
-                    seen, pixels = plant.read_scene(camera, counts)
-
-                    assert (number, number % 256) == (seen, int(pixels[0, 0]))
-
-
-def _move_gate(plant: Plant, counts: int, lane: int) -> None:
-    event = plant.layout.gate_log[plant.layout.gate_moves % layout.GATE_LOG]
-    event.ns, event.counts, event.lane, event.part = counts * 10, counts, lane, 1
-    plant.layout.gate_moves += 1
 
 
 def _layout_program() -> str:

@@ -1,0 +1,131 @@
+"""Our PLC as a process, and the conformance run, against stations that keep the handshake and one that does not."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from appliance.outputs.modbus import ControlWritten, ModbusServer, StatusBlock
+from appliance.outputs.registers import (
+    STATUS_COUNT,
+    StatusBit,
+)
+from appliance.schema.actuation import Actuation, Cause, Lane
+from appliance.schema.part import PartId
+from appliance.schema.verdict import Disposition
+from appliance.sim.plc_conformance import conformance
+from tests.contract.modbus_rig import AT_ONCE, CLOCKS, HERE, PlcProcess, Station, eventually
+
+
+@pytest.fixture
+def server() -> Iterator[ModbusServer]:
+    before = set(threading.enumerate())
+    made = ModbusServer(HERE, 0)
+    yield made
+    made.close()
+    assert before == set(threading.enumerate())
+
+
+@pytest.fixture
+def plc(tmp_path: Path) -> Iterator["PlcProcess"]:
+    made = PlcProcess(tmp_path / "plc.jsonl")
+    yield made
+    made.stop()
+
+
+def test_plc_takes_every_result_over(plc: PlcProcess) -> None:
+    """A PLC in its own process gets each part once, in order, and counts as good exactly what the gate accepted."""
+    station = Station(parts_hz=20, parts=40)
+    try:
+        plc.start(station.server.port, "--stop-after", "40")
+        totals = plc.totals()
+        assert eventually(lambda: len(station.acknowledged) == 40)
+    finally:
+        station.close()
+    lines = plc.lines()
+
+    assert [f"00000009-{number:06d}" for number in range(1, 41)] == [line["part"] for line in lines]
+    assert station.good == {str(line["part"]) for line in lines if line["good"]}
+    assert [str(event.part) for event in station.acknowledged] == [line["part"] for line in lines]
+    assert (40, 27, 0, 0, 0) == tuple(totals[key] for key in ("results", "good", "gaps", "unexpected", "refused"))
+
+
+def test_plc_faults_lose_nothing(plc: PlcProcess) -> None:
+    """Wrong acks, silence and a cut connection delay results but neither lose nor double one."""
+    station = Station(parts_hz=20, parts=7)
+    try:
+        plc.start(station.server.port)
+        plc.tell("ack wrong")
+        assert eventually(lambda: station.handshake.counts.wrong_acks > 0)
+        plc.tell("heartbeat stop 0.7")
+        assert eventually(lambda: not station.handshake.alive)
+        assert eventually(lambda: station.handshake.pending == 7)
+        plc.tell("ack on")
+        assert eventually(lambda: len(station.acknowledged) == 7)
+    finally:
+        station.close()
+    plc.end()
+
+    assert 7 == plc.totals()["results"]
+    assert list(range(1, 8)) == [event.part.number for event in station.acknowledged]
+    assert list(range(1, 8)) == [line["sequence"] for line in plc.lines()]
+
+
+def test_plc_resets_a_latched_error_when_told_to(plc: PlcProcess) -> None:
+    """A PLC process with --reset-after-ms clears a latched error once and gets the station ready again."""
+    late = [
+        Actuation(PartId(9, number), Lane.REJECT, Cause.LATE, Disposition.NO_VERDICT, 0, *CLOCKS)
+        for number in (1, 2, 3)
+    ]
+    station = Station(posted=late)
+    before = station.handshake.line_stop
+    try:
+        plc.start(station.server.port, "--reset-after-ms", "100")
+        assert eventually(lambda: station.handshake.ready and station.handshake.pending == 0)
+    finally:
+        station.close()
+
+    assert (True, False) == (before, station.handshake.line_stop)
+
+
+def test_plc_reconnects(plc: PlcProcess) -> None:
+    """A PLC process comes back by itself after the appliance was restarted on the same port, with the new session."""
+    station = Station()
+    port = station.server.port
+    plc.start(port)
+    assert eventually(lambda: station.handshake.ready)
+    station.close()
+    again = ModbusServer(HERE, port)
+    try:
+        assert eventually(lambda: any(isinstance(message, ControlWritten) for message in again.read(AT_ONCE)))
+    finally:
+        again.close()
+
+
+def test_conformance_passes_on_our_handshake() -> None:
+    """`plc conformance` finds nothing wrong with a station through which parts pass."""
+    station = Station(parts_hz=10, parts=1000)
+    try:
+        checks = conformance(HERE, station.server.port, seconds=1.0)
+    finally:
+        station.close()
+
+    assert [] == [check for check in checks if not check.passed]
+
+
+def test_conformance_finds_a_broken_appliance(server: ModbusServer) -> None:
+    """A server that shows Pass and Reject at once, always, is found out rule by rule."""
+    bits = StatusBit.ONLINE | StatusBit.RESULT_VALID | StatusBit.PASS | StatusBit.REJECT
+    server.write(StatusBlock((int(bits), 5, 0, 1, *((1,) * (STATUS_COUNT - 4)))), AT_ONCE)
+    failed = {check.name for check in conformance(HERE, server.port, seconds=0.2) if check.passed is False}
+
+    assert {
+        "nothing is offered before SessionEcho",
+        "either Pass or Reject with ResultValid",
+        "ResultAck takes ResultValid back",
+        "a refused Trigger is answered with MissedTrigger",
+        "heartbeat toggles at least every 100 ms",
+        "a silent PLC makes the outputs safe",
+        "a restarted PLC gets a new session",
+    } == failed
