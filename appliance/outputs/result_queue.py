@@ -160,6 +160,7 @@ class ResultQueue:
 
 
 def with_result(status: Status, result: Result) -> Status:
+    """Give a status block that offers a result."""
     part = result.actuation.part
     return structs.replace(
         status,

@@ -1,13 +1,19 @@
 """Run models with OpenVINO on the CPU: one stream, explicit precision, buffers bound once."""
 
 import importlib.metadata
+import sys
 from pathlib import Path
 
 import numpy as np
-import openvino
 from numpy.typing import NDArray
 
 from appliance.schema.errors import RuntimeFault
+
+# With this package OpenVINO reports every import to its maker, over the network and by a thread of its own, unless the
+# user has opted out; without it OpenVINO takes a stub that it brings along.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+
+import openvino  # noqa: E402  after the line above
 
 DEVICE = "CPU"
 PRECISIONS = {"f32": openvino.Type.f32, "bf16": openvino.Type.bf16}

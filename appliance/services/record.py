@@ -36,7 +36,7 @@ from appliance.schema.topics import (
 from appliance.schema.verdict import InspectionResult, Verdict
 from appliance.services._loop import SystemClock
 from appliance.storage.fact_queue import LIMIT, FactQueue
-from appliance.storage.image_messages import ImageFailed, ImageKept, KeepImage, MeetRing
+from appliance.storage.image_messages import ImageFailed, ImageKept, ImageMissing, KeepImage, MeetRing
 from appliance.storage.image_plan import ImagePlan, Step
 from appliance.storage.image_writer import QUEUE_LIMIT, ImageWriter
 from appliance.storage.record_store import ACTOR, UNNUMBERED, RecordStore
@@ -89,7 +89,7 @@ class RecordNode:
         self._digest = digest
         self._pid = pid
         self._queue = FactQueue()
-        self._images: list[ImageKept | ImageFailed] = []
+        self._images: list[ImageKept | ImageFailed | ImageMissing] = []
         self._counts = _Counts()
         self._fault = ""
         self._image_fault = ""
@@ -172,7 +172,7 @@ class RecordNode:
     def _steps(self, steps: Sequence[Step]) -> Sequence[Output]:
         outputs: list[Output] = []
         for step in steps:
-            if isinstance(step, ImageFailed):
+            if isinstance(step, ImageFailed | ImageMissing):
                 self._hold(step)
             else:
                 self._counts.asked += isinstance(step, KeepImage)
@@ -190,7 +190,7 @@ class RecordNode:
         self._image_fault = image.reason
         return self._alarm("image_not_kept", image.reason, str(image.part)) if is_new else ()
 
-    def _hold(self, image: ImageKept | ImageFailed) -> None:
+    def _hold(self, image: ImageKept | ImageFailed | ImageMissing) -> None:
         if len(self._images) < LIMIT:
             self._images.append(image)
         else:

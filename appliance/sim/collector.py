@@ -79,6 +79,15 @@ class Collector:
             ]
         return missing
 
+    def failed(self) -> list[str]:
+        """Name what has failed, with its cause."""
+        return [
+            f"{health.unit}: {item.cause}"
+            for health in self.health.values()
+            for item in health.components
+            if item.condition is Condition.FAILED
+        ]
+
     @property
     def boots(self) -> frozenset[int]:
         """Boots of the microcontroller whose parts were heard of."""

@@ -32,6 +32,9 @@ from appliance.sim.summary import messages_of, outstanding, summarise
 READY_S = 60.0
 """From the first process to a line that may start; generous, since a loaded machine imports slowly."""
 
+FAILED_S = 8.0
+"""What has failed for so long while the station starts does not mend itself."""
+
 DRAIN_S = 15.0
 """From the last part past the gate to its last row, acknowledgement and message."""
 
@@ -175,14 +178,16 @@ class _Demo:
 
     def _await_ready(self, collector: Collector, wanted: tuple[str, ...]) -> None:
         deadline = time.monotonic() + READY_S
+        give_up = time.monotonic() + FAILED_S
         while missing := collector.waiting_for(wanted):
             collector.poll(100, HostNs(time.monotonic_ns()))
             for ended in self._children.tend():
                 raise LinkError(f"{ended.name}: ended with {ended.code} while starting: {self._last_words(ended.name)}")
-            if time.monotonic() > deadline:
-                raise LinkError(
-                    f"station: not ready within {READY_S:g} s: {'; '.join(missing)}; see {self._layout.state}/logs"
-                )
+            if not collector.failed():
+                give_up = time.monotonic() + FAILED_S
+            if time.monotonic() > min(deadline, give_up):
+                causes = "; ".join(collector.failed() or missing)
+                raise LinkError(f"station: does not get ready: {causes}; see {self._layout.state}/logs")
 
     def _last_words(self, name: str) -> str:
         lines = self._layout.log(name).read_text("utf-8", "replace").strip().splitlines()

@@ -50,3 +50,13 @@ class ImageFailed(Struct, frozen=True, tag=True):
     reason: str
     is_alarm: bool = True
     """False when leaving it out is the configured policy."""
+
+
+class ImageMissing(Struct, frozen=True, tag=True):
+    """State that a frame the judge saw never reached this service; nothing else is known of it."""
+
+    part: PartId
+    camera: str
+    frame_id: int
+    disposition: Disposition
+    reason: str

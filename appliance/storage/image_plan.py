@@ -11,9 +11,11 @@ from appliance.schema.clocks import HostNs
 from appliance.schema.frame import FrameReady
 from appliance.schema.part import PartId
 from appliance.schema.verdict import Disposition, InspectionResult
-from appliance.storage.image_messages import ImageFailed, KeepImage, MeetRing, ReleaseFrame
+from appliance.storage.image_messages import ImageFailed, ImageMissing, KeepImage, MeetRing, ReleaseFrame
 
-Step = KeepImage | ReleaseFrame | MeetRing | ImageFailed
+Step = KeepImage | ReleaseFrame | MeetRing | ImageFailed | ImageMissing
+
+NEVER_SEEN = "its frame was gone when record took the result: record was not running, or the ring had moved on"
 
 _Key = tuple[str, int, int]
 """Camera, ring epoch and frame id: one frame for ever."""
@@ -66,14 +68,18 @@ class ImagePlan:
         return self._match([key for key, (result, _) in self._claims.items() if result.part == part])
 
     def expire(self, now: HostNs) -> list[Step]:
-        """Give back the frames nobody claimed in time, and forget old claims."""
+        """Give back the frames nobody claimed in time, and name the images whose frame never came."""
         limit = now - self._hold_ns
+        missing = []
         for claim in [key for key, (_, since) in self._claims.items() if since <= limit]:
-            del self._claims[claim]
+            result, _ = self._claims.pop(claim)
+            way, _ = self._ways.get(result.part, (Disposition.NO_VERDICT, now))
+            if claim not in self._frames:
+                missing.append(ImageMissing(result.part, claim[0], claim[2], way, NEVER_SEEN))
         for part in [key for key, (_, since) in self._ways.items() if since <= limit]:
             del self._ways[part]
         old = [key for key, (_, since) in self._frames.items() if since <= limit]
-        return [ReleaseFrame(self._frames.pop(key)[0]) for key in old]
+        return [*missing, *(ReleaseFrame(self._frames.pop(key)[0]) for key in old)]
 
     def _match(self, keys: Iterable[_Key]) -> list[Step]:
         steps: list[Step] = []

@@ -21,7 +21,7 @@ from appliance.schema.verdict import Disposition
 from appliance.storage.blobs import Blobs, encode
 from appliance.storage.database import WriterLock, open_writer, store_error, wal_reset_risk
 from appliance.storage.fact_rows import KEYS, Fact, Row, row_of, same, utc_of
-from appliance.storage.image_messages import ImageFailed, ImageKept
+from appliance.storage.image_messages import ImageFailed, ImageKept, ImageMissing
 from appliance.storage.migrations import migrate
 
 DATABASE = "record.db"
@@ -110,7 +110,9 @@ class RecordStore:
         self.image_rows((kept,), at)
         return blob.sha256
 
-    def image_rows(self, images: Sequence[ImageKept | ImageFailed], at: UtcNs, host_now: HostNs | None = None) -> None:
+    def image_rows(
+        self, images: Sequence[ImageKept | ImageFailed | ImageMissing], at: UtcNs, host_now: HostNs | None = None
+    ) -> None:
         """Write the rows of images whose files are durable already, and of those that were not kept."""
         with self._transaction("keep image rows"):
             for image in images:
@@ -285,7 +287,12 @@ def _columns(row: Row, source: tuple[str, int, int], at: UtcNs, host_now: HostNs
     return columns
 
 
-def _image_columns(image: ImageKept | ImageFailed, at: UtcNs, host_now: HostNs | None) -> tuple[object, ...]:
+def _image_columns(
+    image: ImageKept | ImageFailed | ImageMissing, at: UtcNs, host_now: HostNs | None
+) -> tuple[object, ...]:
+    if isinstance(image, ImageMissing):
+        unknown = ("", 0, 0, None, None, None, None)
+        return (image.camera, image.frame_id, at, image.disposition.value, *unknown, image.reason)
     frame = image.frame
     utc = at if host_now is None else utc_of(frame.exposed_at, host_now, at)
     kept = (

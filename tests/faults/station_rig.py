@@ -91,8 +91,13 @@ def firstshift(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
 
 
-def run_demo(state: Path, *arguments: str | Path, once_running: Callable[[], None] | None = None) -> Run:
-    """Run a station to its end, noting when it says what; `once_running` is called when the belt has started."""
+def run_demo(
+    state: Path, *arguments: str | Path, once_running: Callable[[], None] | None = None, ended_by: int | None = None
+) -> Run:
+    """Run a station to its end, noting when it says what.
+
+    When the belt has started, `once_running` is called and the signal `ended_by` is sent.
+    """
     command = [str(PROGRAM), "demo", "--no-hmi", "--state", str(state), "--json", "-", *SIZE, *map(str, arguments)]
     said: list[Said] = []
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -103,6 +108,8 @@ def run_demo(state: Path, *arguments: str | Path, once_running: Callable[[], Non
         alarm.start()
         if once_running is not None and running.wait(PATIENCE_S) and process.poll() is None:
             once_running()
+        if ended_by is not None and running.wait(PATIENCE_S):
+            process.send_signal(ended_by)
         stdout = process.stdout.read() if process.stdout else ""
         code = process.wait()
         alarm.cancel()

@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -146,6 +147,23 @@ def test_trouble(script: Path, fitted: Path, tmp_path: Path) -> None:
     assert [] == [trouble for trouble, ms in run.recoveries_ms.items() if ms is None]
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_ended_demo_leaves_no_process(number: signal.Signals, fitted: Path, tmp_path: Path) -> None:
+    """Ctrl-C and a plain kill end every process of the station; the next run in the same folder finds it free."""
+    state = fresh(fitted, tmp_path / "state")
+    run = run_demo(state, "--parts", "100", ended_by=number)
+    left = [text for text in map(_text, Path("/proc").glob("[0-9]*/cmdline")) if str(state) in text]
+
+    assert (130, "", []) == (run.code, run.stdout, left)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
+
+
 def _assert_nothing_passed_unproven(run: Run) -> None:
     passed = [row for row in run.rows if row.lane == "accept"]
     unproven = [
@@ -168,6 +186,7 @@ def _assert_nothing_is_lost(run: Run) -> None:
     assert summary["frames"]["good"] <= summary["triggers"] <= sum(summary["frames"].values())
     assert summary["mqtt"]["published"] == summary["mqtt"]["acked"]
     assert images == {Path(row.image).name for row in run.rows if row.image}
+    assert [] == [row.part for row in run.rows if row.score is not None and not (row.image or row.image_not_kept)]
 
 
 def _checking(state: Path, checks: dict[str, dict], name: str) -> Callable[[], None]:

@@ -29,7 +29,7 @@ def test_leftovers_fail(tmp_path: Path) -> None:
     """A thread and a process that outlive their test fail it by name; a test that tidies up passes."""
     shutil.copy(ROOT / "tests" / "conftest.py", tmp_path)
     (tmp_path / "test_leaving.py").write_text(TESTS)
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--seed", "7", str(tmp_path)]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-vv", "--seed", "7", str(tmp_path)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
 
     assert "seed: 7" in done.stdout

@@ -29,8 +29,8 @@ def test_a_missing_station_file_is_bad_input(tmp_path: Path, capsys: pytest.Capt
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["demo", "--parts", "0"], "0 parts at 10.0 per second; limits are 1 part and 0.1 to 50 per second"),
-        (["demo", "--rate", "1000"], "200 parts at 1000.0 per second; limits are 1 part and 0.1 to 50 per second"),
+        (["demo", "--parts", "0"], "0 parts, at least 1 is needed; give more with --parts"),
+        (["demo", "--rate", "1000"], "1000 parts per second, limits are 0.1 and 50; correct --rate"),
         (["bench", "nothing"], "bench 'nothing': unknown; choose one of"),
     ],
 )

@@ -1,7 +1,7 @@
 """Images are encoded as promised, durable, paired by the judge's word, and written beside the loop."""
 
 import select
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import cv2
 import imagecodecs
@@ -18,9 +18,12 @@ from appliance.schema.frame import FrameCounts, FrameReady, PixelFormat, SlotRef
 from appliance.schema.part import PartId
 from appliance.schema.verdict import Disposition, InspectionResult, StageTimes
 from appliance.storage.blobs import Blobs, encode
-from appliance.storage.image_messages import ImageFailed, ImageKept, KeepImage, MeetRing, ReleaseFrame
-from appliance.storage.image_plan import ImagePlan, draw
+from appliance.storage.database import open_reader
+from appliance.storage.image_messages import ImageFailed, ImageKept, ImageMissing, KeepImage, MeetRing, ReleaseFrame
+from appliance.storage.image_plan import NEVER_SEEN, ImagePlan, draw
 from appliance.storage.image_writer import QUEUE_LIMIT, ImageWriter
+from appliance.storage.queries import images
+from appliance.storage.record_store import DATABASE, RecordStore
 
 UTC = 1_763_000_000_000_000_000
 MS = 1_000_000
@@ -174,6 +177,25 @@ def test_a_frame_of_a_restarted_camera_is_never_taken_for_the_older_one():
     assert [MeetRing("top")] == other
     assert [MeetRing("top"), KeepImage(frame_of(5), PartId(1, 1), Disposition.REJECT)] == seen
     assert [ReleaseFrame(frame_of(5, epoch=2))] == plan.expire(HOLD)
+
+
+def test_an_image_whose_frame_never_came_is_named(tmp_path):
+    """After an outage of `record` the judge's word is fetched but the frames are gone: the row says so."""
+    plan = ImagePlan(1.0, HOLD)
+    plan.result(result_of(1, [("top", 5)]), 0)
+    plan.decided(PartId(1, 1), Disposition.ACCEPT, 0)
+    (missing,) = plan.expire(HOLD)
+    store = RecordStore(tmp_path, 16)
+    store.image_rows((missing,), UTC)
+    store.close()
+    with closing(open_reader(tmp_path / DATABASE)) as connection:
+        (row,) = images(connection, PartId(1, 1))
+
+    assert ImageMissing(PartId(1, 1), "top", 5, Disposition.ACCEPT, NEVER_SEEN) == missing
+    assert ("top", 5, "accept", None, NEVER_SEEN) == tuple(
+        row[name] for name in ("camera", "frame_id", "disposition", "path", "not_kept")
+    )
+    assert [] == plan.expire(HOLD * 9)
 
 
 def test_accepted_images_are_drawn_by_part_and_the_others_always_kept():
