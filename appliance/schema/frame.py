@@ -41,6 +41,15 @@ class FrameCounts(Struct, frozen=True):
     """Gaps in the camera's exposure count that no other cause explains."""
 
 
+class FrameName(Struct, frozen=True):
+    """Name one frame for ever."""
+
+    camera: str
+    epoch: int
+    """Ring epoch: a camera counts from 0 again in each."""
+    frame_id: int
+
+
 class FrameReady(Struct, frozen=True, tag=True):
     """State that a frame lies in the ring. Topic `frame.<camera>`, written by `acquire`."""
 

@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from appliance.schema.clocks import HostNs
 from appliance.schema.finding import ViewResult
+from appliance.schema.frame import FrameName
 from appliance.schema.part import PartId
 
 
@@ -61,6 +62,8 @@ class InspectionResult(Struct, frozen=True, tag=True):
     copies: int
     """Copies of pixels over all views, from camera to input of preprocessing."""
     finished: HostNs
+    unjudged: tuple[FrameName, ...] = ()
+    """Frames proven to be the part's that gave no view: late, incomplete, or the model failed; kept as evidence."""
 
 
 class Verdict(Struct, frozen=True, tag=True):

@@ -13,7 +13,7 @@ from appliance.schema.clocks import MS, HostNs, S
 from appliance.schema.command import Accepted, ActivateBundle, Command, RefusedReply, Reply
 from appliance.schema.errors import ApplianceError, FrameOverwritten, RuntimeFault, StoreError
 from appliance.schema.finding import ViewResult
-from appliance.schema.frame import FrameReady
+from appliance.schema.frame import FrameName, FrameReady
 from appliance.schema.health import Alarm, Component, Condition, Health
 from appliance.schema.part import PartEntered, PartExposed, PartId
 from appliance.schema.topics import ALARM, FRAME, PART_ENTERED, PART_EXPOSED, RESULT, STATUS, VERDICT
@@ -41,6 +41,7 @@ class _View(Struct):
     stages: StageTimes = StageTimes()
     copies: int = 0
     finished: HostNs = HostNs(0)
+    unjudged: FrameName | None = None
 
 
 class _Part(Struct):
@@ -205,6 +206,7 @@ class JudgeNode:
 
     def _look(self, frame: FrameReady, entered: PartEntered, view: _View, now: HostNs) -> None:
         """Inspect a frame into its view; whatever goes wrong becomes the view's failure."""
+        view.unjudged = FrameName(frame.camera, frame.ref.epoch, frame.frame_id)
         if not frame.complete:
             view.failure = Reason.FRAME_INCOMPLETE
         elif now >= entered.decide_by - self._margin:
@@ -224,6 +226,7 @@ class JudgeNode:
             self._fault = str(error)
         else:
             view.result = inspection.view
+            view.unjudged = None
             view.copies = frame.copies
             view.finished = inspection.finished
             view.stages = _stages(frame, inspection, now)
@@ -253,6 +256,7 @@ class JudgeNode:
             stages=_slowest(part.views.values()),
             copies=sum(view.copies for view in part.views.values()),
             finished=finished,
+            unjudged=tuple(view.unjudged for view in part.views.values() if view.unjudged is not None),
         )
         verdict = Verdict(key, disposition, reasons, finished, part.entered.decide_by, self._sequence)
         return [Publish(VERDICT, verdict), Publish(RESULT, result)]

@@ -1,6 +1,6 @@
 """Decide which frame is kept as the image of which part, and how; pure.
 
-Only the judge pairs frames with parts: `InspectionResult.views` names camera, run and frame. What arrives first is
+Only the judge pairs frames with parts: `InspectionResult` names camera, run and frame. What arrives first is
 never taken for what belongs together. Frames nobody claims in time are given back.
 """
 
@@ -55,6 +55,7 @@ class ImagePlan:
     def result(self, result: InspectionResult, now: HostNs) -> list[Step]:
         """Take the judge's word on which frames are the part's."""
         keys = [(view.camera, view.epoch, view.frame_id) for view in result.views]
+        keys += [(name.camera, name.epoch, name.frame_id) for name in result.unjudged]
         for key in keys:
             self._claims.pop(key, None)
             self._claims[key] = (result, now)

@@ -14,7 +14,7 @@ from appliance.schema.clocks import MS, CameraNs, EncoderCounts, HostNs, McuTick
 from appliance.schema.command import Accepted, ActivateBundle, Drain, RefusedReply
 from appliance.schema.errors import FrameOverwritten, RuntimeFault
 from appliance.schema.finding import ViewResult
-from appliance.schema.frame import FrameCounts, FrameReady, PixelFormat, SlotRef
+from appliance.schema.frame import FrameCounts, FrameName, FrameReady, PixelFormat, SlotRef
 from appliance.schema.health import Alarm, Condition, Health
 from appliance.schema.part import PartEntered, PartExposed, PartId
 from appliance.schema.verdict import Disposition, InspectionResult, Reason, Verdict
@@ -255,9 +255,10 @@ def test_one_of_two_views_is_no_verdict() -> None:
 def test_an_incomplete_frame_is_never_judged() -> None:
     """Part of an image proves nothing about the part."""
     rig = Rig()
-    rig.part(0, complete=False)
+    results = only(rig.part(0, complete=False), InspectionResult)
 
     assert [(Disposition.NO_VERDICT, (Reason.FRAME_INCOMPLETE,))] == list(map(decision, rig.verdicts))
+    assert [((), (FrameName("top", 1, 0),))] == [(result.views, result.unjudged) for result in results]
     assert ([], [0]) == (rig.ring.borrowed, rig.ring.released)
 
 

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 import simplejpeg
 import tifffile
+from msgspec.structs import replace
 
 from appliance.bus.ring import RingReader, RingWriter, ring_path
 from appliance.schema.errors import FrameOverwritten, StoreError
 from appliance.schema.finding import ViewResult
-from appliance.schema.frame import FrameCounts, FrameReady, PixelFormat, SlotRef
+from appliance.schema.frame import FrameCounts, FrameName, FrameReady, PixelFormat, SlotRef
 from appliance.schema.part import PartId
 from appliance.schema.verdict import Disposition, InspectionResult, StageTimes
 from appliance.storage.blobs import Blobs, encode
@@ -196,6 +197,17 @@ def test_an_image_whose_frame_never_came_is_named(tmp_path):
         row[name] for name in ("camera", "frame_id", "disposition", "path", "not_kept")
     )
     assert [] == plan.expire(HOLD * 9)
+
+
+def test_the_image_of_a_part_without_a_view_is_kept() -> None:
+    """A frame that was proven to be the part's but came late or incomplete is evidence like any other."""
+    plan = ImagePlan(0.0, HOLD)
+    plan.frame(frame_of(5), 0)
+    plan.result(replace(result_of(1, []), unjudged=(FrameName("top", 1, 5),)), 0)
+
+    assert [KeepImage(frame_of(5), PartId(1, 1), Disposition.NO_VERDICT)] == plan.decided(
+        PartId(1, 1), Disposition.NO_VERDICT, 0
+    )
 
 
 def test_accepted_images_are_drawn_by_part_and_the_others_always_kept():
