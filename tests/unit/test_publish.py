@@ -234,7 +234,7 @@ def test_without_a_broker_nothing_is_kept(clock):
     outputs = tell(node, clock, facts_of(1))
 
     assert ([Health], []) == ([type(message) for message in started], outputs)
-    assert (Condition.OK, {}) == (started[1].condition, node.positions())
+    assert (Condition.OK, {}) == (started[0].condition, node.positions())
 
 
 def test_lost_actuations_are_an_alarm(node, clock):
