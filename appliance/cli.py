@@ -86,6 +86,8 @@ def _demo_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", help="write the summary to this file, - for standard output")
     parser.add_argument("--width", type=int, help="columns of the camera's image, px")
     parser.add_argument("--height", type=int, help="rows of the camera's image, px")
+    parser.add_argument("--threads", type=int, help="inference threads of the judge, default 1")
+    parser.add_argument("--pictures", type=int, help="paint so many parts before the start and show them in turn")
 
 
 def _camera_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -140,6 +142,8 @@ def _demo(options: argparse.Namespace) -> int:
             json=options.json,
             width_px=options.width,
             height_px=options.height,
+            pictures=options.pictures,
+            threads=options.threads,
         )
     )
 

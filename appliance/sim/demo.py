@@ -60,6 +60,8 @@ class DemoOptions(Struct, frozen=True):
     json: str | None = None
     width_px: int | None = None
     height_px: int | None = None
+    pictures: int | None = None
+    threads: int | None = None
 
 
 def run_demo(options: DemoOptions) -> int:
@@ -146,6 +148,7 @@ class _Demo:
             pixel_format=pictures.pixel_format,
             precision=pictures.precision,
             mqtt_port=mqtt_port,
+            threads=self._options.threads or 1,
         )
         station.write_config(layout, settings)
         loaded = config.load(layout.config)
@@ -174,6 +177,7 @@ class _Demo:
         command += ["--width", str(pictures.width_px), "--height", str(pictures.height_px)]
         command += ["--camera-counts", str(station.CAMERA_MM * station.COUNTS_PER_MM)]
         command += ["--gate-counts", str(station.GATE_MM * station.COUNTS_PER_MM)]
+        command += ["--pictures", str(self._options.pictures)] if self._options.pictures else []
         return command + (["--images", str(self._options.images)] if self._options.images else [])
 
     def _await_ready(self, collector: Collector, wanted: tuple[str, ...]) -> None:

@@ -10,6 +10,7 @@ gate off (the gate lost power; only needed when the microcontroller was killed),
 
 import argparse
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -24,7 +25,7 @@ from typing import Final, TextIO
 import cv2
 import msgspec
 import numpy as np
-from msgspec import Struct
+from msgspec import Struct, structs
 from numpy.typing import NDArray
 
 from appliance.schema.clocks import HostNs
@@ -193,7 +194,9 @@ def _supply(options: argparse.Namespace) -> Supply:
         renderer = Renderer(size)
         empty = renderer.render_empty(np.random.default_rng(options.seed))
         truths = truth_sequence(options.seed, options.defect_rate)
-        pictures = ((truth, renderer.render(truth, part_generator(truth)).image) for truth in truths)
+        pictures: Pictures = ((truth, renderer.render(truth, part_generator(truth)).image) for truth in truths)
+        if options.pictures:
+            pictures = _in_turn(list(itertools.islice(pictures, options.pictures)))
         folder, mono = None, options.mono
     else:
         folder = open_photographs(options.images, skip_unreadable=options.skip_unreadable)
@@ -203,6 +206,12 @@ def _supply(options: argparse.Namespace) -> Supply:
         mono = options.mono or not folder.colour
     coded = _in_format(pictures, render_ms, mono=mono)
     return Supply(size, mono, code_mono8(empty) if mono else empty, coded, render_ms, folder)
+
+
+def _in_turn(painted: list[tuple[PartTruth, NDArray[np.uint8]]]) -> Pictures:
+    """Show painted parts again and again, numbered on."""
+    for number, (truth, image) in enumerate(itertools.cycle(painted), 1):
+        yield structs.replace(truth, number=number), image
 
 
 def _in_format(pictures: Pictures, render_ms: list[float], *, mono: bool) -> Pictures:
@@ -322,6 +331,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--skip-unreadable", action="store_true", help="leave broken photographs out and list them")
     parser.add_argument("--width", type=int, help="px; default 1280, or what the photographs need")
     parser.add_argument("--height", type=int, help="px; default 1024, or what the photographs need")
+    parser.add_argument("--pictures", type=int, default=0, help="paint so many parts at the start, show them in turn")
     parser.add_argument("--mono", action="store_true", help="Mono8 scenes instead of RGB8")
     parser.add_argument("--defect-rate", type=float, default=DEFECT_RATE, help="share of rendered parts with a defect")
     parser.add_argument(
