@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from appliance.runtimes.openvino import OpenVinoRuntime
 from appliance.schema.frame import PixelFormat
-from appliance.sim.parts.dayone import good_frames
+from appliance.sim.parts.dayone import good_frames, groups_of
 from appliance.sim.parts.photographs import open_photographs
 from appliance.sim.parts.renderer import SIZE
 from appliance.storage import bundle
@@ -62,6 +62,7 @@ def fit_day_one(pictures: Pictures, folder: Path, say: Callable[[str], None]) ->
         pictures.precision,
         datetime.now(UTC).isoformat(timespec="seconds"),
         AnomalyOptions(seed=pictures.seed),
+        groups=groups_of(GOOD_FRAMES, pictures.seed, pictures.images) if pictures.images else None,
         progress=_bar if sys.stderr.isatty() else None,
     )
     identity = bundle.write(folder, fitted.manifest, fitted.files)

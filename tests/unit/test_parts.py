@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.schema.errors import ConfigError
-from appliance.sim.parts.dayone import code_bayer_rg8, code_mono8, good_frames
-from appliance.sim.parts.photographs import open_photographs, place, show, stream, training_images
+from appliance.sim.parts.dayone import code_bayer_rg8, code_mono8, good_frames, groups_of
+from appliance.sim.parts.photographs import choose, open_photographs, place, show, stream, training_images
 from appliance.sim.parts.renderer import Renderer, part_generator, render
 from appliance.sim.parts.truth import DAY_ONE_PARTS, DEFECTS, PartTruth, part_seed, truth_sequence
 
@@ -169,7 +169,18 @@ def test_photographs_keep_their_truth(folder: Path):
     assert (22, 31, 33, 42) == (rows.min(), rows.max(), cols.min(), cols.max())
     assert cv2.imread(str(folder / "test/crack/f.png"), 0).tolist() == crack.image[12:52, 3:60, 0].tolist()
     assert {128} == set(np.unique(crack.image[:12]).tolist())
-    assert [(64, 64, 3)] * 3 == [image.shape for image in training_images(opened)]
+    assert [(64, 64, 3)] * 3 == [image.shape for image in training_images(opened, opened.training)]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_day_one_takes_as_many_parts_as_there_are(folder: Path, seed: int):
+    """Two photographs of one part tell less than one of each of two; what shows one part is named alike."""
+    (folder / "groups.csv").write_text("name,group\na.png,p1\nb.png,p1\nc.png,p2\n")
+    opened = open_photographs(folder)
+
+    assert ["p1", "p2"] == sorted(photograph.group for photograph in choose(opened, 2, seed))
+    assert ["p1", "p1", "p2"] == sorted(groups_of(9, seed, folder))
+    assert groups_of(9, seed, folder) == [photograph.group for photograph in choose(opened, 9, seed)]
 
 
 def test_stream_is_the_seeds_and_goes_on_past_the_folder(folder: Path):

@@ -1,7 +1,6 @@
 """Give raw frames of good parts, as the camera delivers them, for a model that is fitted before the line starts."""
 
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -9,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from appliance.schema.errors import ConfigError
-from appliance.sim.parts.photographs import open_photographs, training_images
+from appliance.sim.parts.photographs import PhotographFolder, choose, open_photographs, training_images
 from appliance.sim.parts.renderer import SIZE, Renderer, part_generator
 from appliance.sim.parts.truth import DAY_ONE_PARTS, PartTruth, part_seed
 
@@ -19,20 +18,31 @@ def good_frames(
 ) -> Iterator[NDArray[np.uint8]]:
     """Yield up to `n` frames (rows, cols) uint8 of good parts, BayerRG8 or, with `mono`, Mono8.
 
-    Rendered parts, none of which the line with the same seed shows; or, with `images`, the folder's train/good, whole
-    and in order when it holds fewer than `n`. `size` is (width, height) px; None is the default camera or the folder's
+    Rendered parts, none of which the line with the same seed shows; or, with `images`, of the folder's train/good,
+    from as many different parts as there are. `size` is (width, height) px; None is the default camera or the folder's
     own frame size. Raises ConfigError when the folder holds no good training image.
     """
     coded = code_mono8 if mono else code_bayer_rg8
     if images is None:
         return map(coded, _rendered(n, seed, size or SIZE))
+    folder = _folder(images)
+    return map(coded, training_images(folder, choose(folder, n, seed), size))
+
+
+def groups_of(n: int, seed: int, images: Path) -> list[str]:
+    """Name the part of each frame that `good_frames` yields from a folder: frames of one part belong together."""
+    folder = _folder(images)
+    return [photograph.group or photograph.path for photograph in choose(folder, n, seed)]
+
+
+def _folder(images: Path) -> PhotographFolder:
     folder = open_photographs(images)
     if not folder.training:
         raise ConfigError(
             f"image folder {images} has 0 usable images in train/good ({folder.dropped_for_groups} left out because"
             " groups.csv has their part in test); add good images of other parts"
         )
-    return map(coded, islice(training_images(folder, size), n))
+    return folder
 
 
 def code_bayer_rg8(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

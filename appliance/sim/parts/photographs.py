@@ -6,7 +6,7 @@ both: a photograph of a test part never counts as a day-one image.
 """
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -94,10 +94,29 @@ def open_photographs(root: Path, *, skip_unreadable: bool = False) -> Photograph
     )
 
 
-def training_images(folder: PhotographFolder, size: tuple[int, int] | None = None) -> Iterator[NDArray[np.uint8]]:
-    """Yield the good images of day one as frames, (rows, cols, 3) uint8 RGB, in the order of their names."""
-    for photograph in folder.training:
+def training_images(
+    folder: PhotographFolder, chosen: Sequence[Photograph], size: tuple[int, int] | None = None
+) -> Iterator[NDArray[np.uint8]]:
+    """Yield photographs of training as frames, (rows, cols, 3) uint8 RGB, in their order."""
+    for photograph in chosen:
         yield place(_read(folder.root / photograph.path), size or folder.size)
+
+
+def choose(folder: PhotographFolder, n: int, seed: int) -> tuple[Photograph, ...]:
+    """Choose up to `n` good photographs of training, of as many parts as there are, in an order set by the seed.
+
+    Several photographs of one part tell less than one of several: limits set from them promise too much.
+    """
+    rng = np.random.default_rng((seed, len(folder.training)))
+    shuffled = [folder.training[place] for place in rng.permutation(len(folder.training))]
+    rounds: dict[str, int] = {}
+    ranked = []
+    for photograph in shuffled:
+        part = photograph.group or photograph.path
+        rounds[part] = rounds.get(part, 0) + 1
+        ranked.append((rounds[part], photograph))
+    ranked.sort(key=lambda item: item[0])
+    return tuple(photograph for _, photograph in ranked[:n])
 
 
 def stream(folder: PhotographFolder, n: int, seed: int) -> Iterator[PartTruth]:
