@@ -317,7 +317,7 @@ class LineNode:
         """Give up on parts that a later one met the gate before: their event is lost, their lane unknown."""
         lost = [part for part in self._parts if part < number]
         for part in lost:
-            del self._parts[part]
+            self._handshake.forget(self._parts.pop(part).entered.part, now)
         if not lost:
             return []
         text = f"what the gate did with parts {lost[0]} to {lost[-1]} was lost; find them by hand"
@@ -344,25 +344,34 @@ class LineNode:
         What the gate did before this process began stays out: the PLC had it, or rejected the part when the session
         ended, and a queue of old results has no place for new ones.
         """
-        if actuation.at < self._since:
-            self._handshake.forget(actuation.part, now)
-        elif self._plc_required or self._handshake.alive:
+        if actuation.at >= self._since and (self._plc_required or self._handshake.alive):
             self._handshake.post(actuation, _detail(part), now)
+        else:
+            self._handshake.forget(actuation.part, now)
 
     def _plc(self, now: HostNs) -> Sequence[Output]:
         """Let the handshake move on; send its block when it changed, publish what the PLC took over."""
         self._handshake.machine(now, ready=self._state is mcu.State.ARMED)
-        if self._handshake.session != self._session:  # the PLC restarted: it never saw the parts now on the belt enter
+        outputs: list[Output] = []
+        if self._handshake.session != self._session:
             self._session = self._handshake.session
-            for part in self._parts.values():
-                part.inspect = part.inspect and not self._plc_required
+            outputs += self._take_back() if self._plc_required else []
         if self._handshake.job_change is not None:  # this station has one recipe; the answer names it
             self._handshake.recipe(*self._recipe, now)
-        outputs: list[Output] = [Publish(PLC_ACKNOWLEDGED, item) for item in self._handshake.acknowledged()]
+        outputs += [Publish(PLC_ACKNOWLEDGED, item) for item in self._handshake.acknowledged()]
         words = self._handshake.status()
         if words != self._words:
             self._words = words
             outputs.append(Send("plc", StatusBlock(words)))
+        return outputs
+
+    def _take_back(self) -> list[Output]:
+        """Reject all that is on the belt: a PLC that restarted never saw it enter. A reject after an accept wins."""
+        outputs: list[Output] = []
+        for number, part in self._parts.items():
+            part.inspect = False
+            if part.accept_sent and part.verdict is not None:
+                outputs.append(Send("mcu", mcu.Decision(part=number, accept=0, verdict_seq=part.verdict.sequence)))
         return outputs
 
     def _waiting_for(self) -> list[str]:

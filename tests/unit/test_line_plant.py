@@ -5,7 +5,7 @@ import pytest
 from appliance.outputs.modbus import ControlWritten, StatusBlock
 from appliance.outputs.registers import Control, ControlBit, StatusBit, pack_control, unpack_status
 from appliance.ports.node import Send
-from appliance.schema.actuation import Cause, Lane, PlcAcknowledged
+from appliance.schema.actuation import Actuation, Cause, Lane, PlcAcknowledged
 from appliance.schema.clocks import HostNs, S
 from appliance.schema.command import Accepted, Drain, RefusedReply, ResetFault
 from appliance.schema.health import Alarm, Condition, Health
@@ -60,6 +60,38 @@ def test_with_the_plc_ready_an_accept_passes_and_is_shown() -> None:
     assert [1] == [one.accept for one in rig.all(mcu.Decision)]
     assert StatusBit.PASS == status.bits & (StatusBit.PASS | StatusBit.REJECT)
     assert [(PartId(BOOT, 1), 1)] == [(one.part, one.result_sequence) for one in rig.all(PlcAcknowledged)]
+
+
+def test_a_plc_that_restarts_takes_back_what_was_accepted_before() -> None:
+    """It never saw these parts enter and reads Reject for them, so the gate must not open for them either."""
+    rig = ready(Rig(plc_required=True).connect())
+    rig.verdict(rig.enter())
+    rig.tell(ControlWritten(pack_control(Control())), topic="device:plc")
+    told = rig.gate(cause=mcu.GateCause.DECIDED_REJECT)
+
+    assert [(1, 1, 41), (1, 0, 41)] == [(one.part, one.accept, one.verdict_seq) for one in rig.all(mcu.Decision)]
+    assert (Lane.REJECT, Cause.PLC_NOT_READY) == (told.lane, told.cause)
+
+
+def test_a_plc_that_is_not_required_and_restarts_holds_nothing_back() -> None:
+    """On a test bench the PLC is a guest: its restart takes back nothing."""
+    rig = ready(Rig().connect())
+    rig.verdict(rig.enter())
+    rig.tell(ControlWritten(pack_control(Control())), topic="device:plc")
+
+    assert [1] == [one.accept for one in rig.all(mcu.Decision)]
+
+
+def test_a_part_whose_gate_event_is_lost_is_named_and_given_up(rig: Rig) -> None:
+    """Parts meet the gate in order: one that a later part overtook has no fact to come, and none is made up."""
+    rig.enter(1)
+    rig.enter(2)
+    rig.enter(3)
+    rig.gate(3)
+
+    assert [3] == [one.part.number for one in rig.all(Actuation)]
+    assert ["parts 1 to 2" in one.text for one in rig.all(Alarm) if one.kind == "actuation_lost"] == [True]
+    assert not unpack_status(rig.node._handshake.status()).bits & StatusBit.BUSY
 
 
 def test_a_plc_that_is_not_required_holds_nothing_back() -> None:
