@@ -1,17 +1,13 @@
 /* Greedy farthest-point choice (k-centre), one thread.
  *
- * Definition: k_centre in kernels/reference.py. Error bound: float32 sums of squared differences; the same choice unless
+ * Definition: kernels/reference/neighbours.py. Error bound: float32 sums of squared differences; the same choice unless
  * two candidates are equally far to 7 digits. One thread on purpose: a threaded matrix product per step spins on cores
  * that other processes hold and takes 10 times longer on a busy machine.
  */
 #include <math.h>
 #include <stdint.h>
 
-#if defined(__x86_64__) && defined(__GNUC__) && defined(__gnu_linux__)
-#define MULTIVERSION __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define MULTIVERSION
-#endif
+#include "multiversion.h"
 
 enum { BLOCK = 512 };
 

@@ -1,40 +1,48 @@
 /* Fused preprocessing: raw camera frame -> area-averaged uint8 RGB, rows x cols x 3.
  *
- * Definition: kernels/reference.py. Error bound: 1 grey level. One thread, no allocation, no state.
+ * Definition: kernels/reference/image.py. Error bound: 1 grey level, none at native resolution; 1/4 before rounding.
+ * One thread, no allocation, no state.
  *
- * Each output row is one vertical pass (weighted sum of its source rows; float sums of 8-bit pixels with integer
- * weights) and one horizontal pass over running sums in wrapping uint32 arithmetic, so that an output pixel costs two
- * boundary look-ups whatever the shrink factor.
+ * Each output row is one vertical pass (sum of its source rows with whole-number weights) and one horizontal pass over
+ * running sums in wrapping uint32 arithmetic, so that an output pixel costs one boundary look-up whatever the shrink.
  */
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
-#if defined(__x86_64__) && defined(__GNUC__) && defined(__gnu_linux__)
-#define MULTIVERSION __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define MULTIVERSION
-#endif
+#include "debayer.h"
+#include "multiversion.h"
+#include "rows.h"
 
-enum { MONO8 = 0, RGB8 = 1, BAYER_RG8 = 2 };
+enum { MONO8 = 0, RGB8 = 1, BAYER_QUADS = 2, BAYER_PIXELS = 3 };
 
 typedef struct {
     int32_t format;
     int32_t points;          /* source points per row after demosaicking: quads, pixels */
     int32_t out_rows;
     int32_t out_cols;
+    int32_t rows, cols;      /* of the frame */
+    int32_t native;          /* 1: a result is one point, and no step is needed */
+    int32_t normalised;      /* 1: float32 planes, (grey level - mean) * gain; 0: uint8 pixels */
+    float mean[3];
+    float gain[3];
     int64_t row_bytes;       /* distance of two source rows; may be negative */
     const int32_t *first;    /* [out_rows] first source point row */
     const int32_t *count;    /* [out_rows] number of source point rows */
     const int32_t *offset;   /* [out_rows] start of this row's weights */
     const float *weight;     /* vertical weights, whole numbers */
-    const float *row_scale;  /* [out_rows] 1 / (sum of vertical weights * horizontal extent) */
+    const float *row_scale;  /* [out_rows] 1 / (sum of vertical weights * horizontal extent * sample unit) */
     const int32_t *edge;     /* [out_cols + 1] whole part of each boundary */
     const float *fraction;   /* [out_cols + 1] fractional part of each boundary */
-    float *sums;             /* scratch [bytes per row] */
-    int32_t *even;           /* scratch [bytes per row + 1] */
-    int32_t *odd;            /* scratch [bytes per row + 1], Bayer only */
-    uint32_t *running;       /* scratch [(points + 2) * lanes]; lanes: 4 for colour, 1 for Mono8 */
+    int32_t bits;            /* a row that is covered whole weighs 2^bits */
+    float *sums;             /* scratch [samples per row], full-resolution Bayer only */
+    uint16_t *narrow;        /* scratch [samples per row], else */
+    int32_t *even;           /* scratch [samples per row + 1] */
+    int32_t *odd;            /* scratch [samples per row + 1], quads only */
+    uint32_t *running;       /* scratch [(points + 2) * lanes]; lanes: 4 for colour, 1 for Mono8; from 0 */
+    float *row;              /* scratch [out_cols][3], uint8 results only */
+    debayer_memory debayer;  /* full-resolution Bayer only */
+    int16_t *colours;        /* scratch [points][3], full-resolution Bayer only */
 } preprocess_plan;
 
 /* Colour sums travel as four lanes: red, green, blue and one unused, or for Bayer red, green, green, blue. */
@@ -43,43 +51,6 @@ typedef int32_t lanes_i __attribute__((vector_size(16)));
 typedef int64_t pair_i __attribute__((vector_size(16)));
 typedef float lanes_f __attribute__((vector_size(16)));
 
-/* whole[i] = sum over k of weight[k] * row k; rows are `step` bytes apart. */
-MULTIVERSION
-static void sum_rows(float *restrict sums, int32_t *restrict whole, const uint8_t *restrict source, int64_t step,
-                     int32_t rows, const float *restrict weight, int32_t length)
-{
-    int32_t k = 0;
-    if (rows >= 4) {
-        const uint8_t *a = source, *b = a + step, *c = b + step, *d = c + step;
-        const float wa = weight[0], wb = weight[1], wc = weight[2], wd = weight[3];
-        for (int32_t i = 0; i < length; i++) sums[i] = wa * a[i] + wb * b[i] + (wc * c[i] + wd * d[i]);
-        k = 4;
-    } else {
-        for (int32_t i = 0; i < length; i++) sums[i] = 0.0f;
-    }
-    for (; k + 4 <= rows; k += 4) {
-        const uint8_t *a = source + k * step, *b = a + step, *c = b + step, *d = c + step;
-        const float wa = weight[k], wb = weight[k + 1], wc = weight[k + 2], wd = weight[k + 3];
-        for (int32_t i = 0; i < length; i++) sums[i] += wa * a[i] + wb * b[i] + (wc * c[i] + wd * d[i]);
-    }
-    for (; k + 2 < rows; k += 2) {
-        const uint8_t *a = source + k * step, *b = a + step;
-        const float wa = weight[k], wb = weight[k + 1];
-        for (int32_t i = 0; i < length; i++) sums[i] += wa * a[i] + wb * b[i];
-    }
-    if (k + 2 == rows) {
-        const uint8_t *a = source + k * step, *b = a + step;
-        const float wa = weight[k], wb = weight[k + 1];
-        for (int32_t i = 0; i < length; i++) whole[i] = (int32_t)(sums[i] + wa * a[i] + wb * b[i]);
-    } else if (k + 1 == rows) {
-        const uint8_t *a = source + k * step;
-        const float wa = weight[k];
-        for (int32_t i = 0; i < length; i++) whole[i] = (int32_t)(sums[i] + wa * a[i]);
-    } else {
-        for (int32_t i = 0; i < length; i++) whole[i] = (int32_t)sums[i];
-    }
-}
-
 static inline lanes_u load(const uint32_t *from)
 {
     lanes_u value;
@@ -87,6 +58,7 @@ static inline lanes_u load(const uint32_t *from)
     return value;
 }
 
+MULTIVERSION
 static void run_bayer(uint32_t *restrict running, const int32_t *restrict even, const int32_t *restrict odd,
                       int32_t quads)
 {
@@ -100,9 +72,9 @@ static void run_bayer(uint32_t *restrict running, const int32_t *restrict even, 
         total += (lanes_u)sample;
     }
     memcpy(running + 4 * quads, &total, sizeof total);
-    memcpy(running + 4 * (quads + 1), &total, sizeof total);
 }
 
+MULTIVERSION
 static void run_colour(uint32_t *restrict running, const int32_t *restrict sums, int32_t points)
 {
     lanes_u total = {0, 0, 0, 0};
@@ -113,9 +85,9 @@ static void run_colour(uint32_t *restrict running, const int32_t *restrict sums,
         total += sample;
     }
     memcpy(running + 4 * points, &total, sizeof total);
-    memcpy(running + 4 * (points + 1), &total, sizeof total);
 }
 
+MULTIVERSION
 static void run_mono(uint32_t *restrict running, const int32_t *restrict sums, int32_t points)
 {
     uint32_t total = 0;
@@ -123,48 +95,91 @@ static void run_mono(uint32_t *restrict running, const int32_t *restrict sums, i
         running[i] = total;
         total += (uint32_t)sums[i];
     }
-    running[points] = running[points + 1] = total;
+    running[points] = total;
 }
 
-/* Integral between two boundaries, each a whole and a fractional place. */
-static inline lanes_f between(const uint32_t *running, int32_t a, float fa, int32_t b, float fb)
+/* A boundary between two results: the running sum before it, and the part of the next point that lies before it. Behind
+ * the last boundary there is no next point: what is read there weighs nothing. */
+typedef struct {
+    lanes_u sum;
+    lanes_f part;
+} boundary;
+
+static inline boundary at(const preprocess_plan *plan, int32_t x)
 {
-    const lanes_u at_a = load(running + 4 * (size_t)a), next_a = load(running + 4 * (size_t)a + 4);
-    const lanes_u at_b = load(running + 4 * (size_t)b), next_b = load(running + 4 * (size_t)b + 4);
-    return __builtin_convertvector((lanes_i)(at_b - at_a), lanes_f)
-        + fb * __builtin_convertvector((lanes_i)(next_b - at_b), lanes_f)
-        - fa * __builtin_convertvector((lanes_i)(next_a - at_a), lanes_f);
+    const uint32_t *running = plan->running + 4 * (size_t)plan->edge[x];
+    const lanes_u sum = load(running), next = load(running + 4);
+    return (boundary){sum, plan->fraction[x] * __builtin_convertvector((lanes_i)(next - sum), lanes_f)};
 }
 
-static inline uint8_t grey(int32_t rounded)
+static inline lanes_f between(const boundary *from, const boundary *to)
 {
-    return (uint8_t)(rounded < 0 ? 0 : rounded > 255 ? 255 : rounded);
+    return __builtin_convertvector((lanes_i)(to->sum - from->sum), lanes_f) + to->part - from->part;
 }
 
-static void write_colour(const preprocess_plan *plan, float scale, uint8_t *restrict out)
+/* Where one row of results goes: its pixels, or its place in each plane. */
+typedef struct {
+    uint8_t *pixels;
+    float *planes[3];
+} target;
+
+static target place_of(const preprocess_plan *plan, void *out, int32_t row)
 {
-    for (int32_t x = 0; x < plan->out_cols; x++, out += 3) {
-        const lanes_f sum = between(plan->running, plan->edge[x], plan->fraction[x], plan->edge[x + 1],
-                                    plan->fraction[x + 1]);
-        const lanes_i value = __builtin_convertvector(sum * scale + 0.5f, lanes_i);
-        out[0] = grey(value[0]);
-        out[1] = grey(value[1]);
-        out[2] = grey(value[2]);
+    const size_t plane = (size_t)plan->out_rows * (size_t)plan->out_cols;
+    const size_t place = (size_t)row * (size_t)plan->out_cols;
+    target to = {0};
+    if (plan->normalised)
+        for (int32_t c = 0; c < 3; c++) to.planes[c] = (float *)out + (size_t)c * plane + place;
+    else
+        to.pixels = (uint8_t *)out + 3 * place;
+    return to;
+}
+
+static inline void put(const preprocess_plan *plan, const target *to, int32_t x, float red, float green, float blue)
+{
+    if (plan->normalised) {
+        to->planes[0][x] = (red - plan->mean[0]) * plan->gain[0];
+        to->planes[1][x] = (green - plan->mean[1]) * plan->gain[1];
+        to->planes[2][x] = (blue - plan->mean[2]) * plan->gain[2];
+    } else {
+        plan->row[3 * x] = red;
+        plan->row[3 * x + 1] = green;
+        plan->row[3 * x + 2] = blue;
     }
 }
 
-static void write_bayer(const preprocess_plan *plan, float scale, uint8_t *restrict out)
+MULTIVERSION
+static void round_row(const float *restrict row, int32_t length, uint8_t *restrict out)
 {
-    for (int32_t x = 0; x < plan->out_cols; x++, out += 3) {
-        const lanes_f sum = scale * between(plan->running, plan->edge[x], plan->fraction[x], plan->edge[x + 1],
-                                            plan->fraction[x + 1]);
-        out[0] = grey((int32_t)(sum[0] + 0.5f));
-        out[1] = grey((int32_t)(0.5f * (sum[1] + sum[2]) + 0.5f));
-        out[2] = grey((int32_t)(sum[3] + 0.5f));
+    for (int32_t i = 0; i < length; i++) out[i] = (uint8_t)(int32_t)(row[i] + 0.5f); /* within 0.3 of 0 to 255 */
+}
+
+MULTIVERSION
+static void write_colour(const preprocess_plan *plan, float scale, const target *to)
+{
+    boundary from = at(plan, 0);
+    for (int32_t x = 0; x < plan->out_cols; x++) {
+        const boundary end = at(plan, x + 1);
+        const lanes_f mean = scale * between(&from, &end);
+        put(plan, to, x, mean[0], mean[1], mean[2]);
+        from = end;
     }
 }
 
-static void write_mono(const preprocess_plan *plan, float scale, uint8_t *restrict out)
+MULTIVERSION
+static void write_quads(const preprocess_plan *plan, float scale, const target *to)
+{
+    boundary from = at(plan, 0);
+    for (int32_t x = 0; x < plan->out_cols; x++) {
+        const boundary end = at(plan, x + 1);
+        const lanes_f mean = scale * between(&from, &end);
+        put(plan, to, x, mean[0], 0.5f * (mean[1] + mean[2]), mean[3]);
+        from = end;
+    }
+}
+
+MULTIVERSION
+static void write_mono(const preprocess_plan *plan, float scale, const target *to)
 {
     const uint32_t *running = plan->running;
     for (int32_t x = 0; x < plan->out_cols; x++) {
@@ -172,35 +187,138 @@ static void write_mono(const preprocess_plan *plan, float scale, uint8_t *restri
         const float sum = (float)(int32_t)(running[b] - running[a])
             + plan->fraction[x + 1] * (float)(int32_t)(running[b + 1] - running[b])
             - plan->fraction[x] * (float)(int32_t)(running[a + 1] - running[a]);
-        const uint8_t value = grey((int32_t)(sum * scale + 0.5f));
-        out[3 * x] = out[3 * x + 1] = out[3 * x + 2] = value;
+        put(plan, to, x, sum * scale, sum * scale, sum * scale);
     }
 }
 
-/* frame: first byte of the region of interest; out: out_rows * out_cols * 3 bytes. */
-void firstshift_preprocess(const preprocess_plan *plan, const uint8_t *frame, uint8_t *out)
+MULTIVERSION
+static void weave(const int16_t *restrict planes, int32_t width, int16_t *restrict colours)
 {
-    const int64_t step = plan->row_bytes;
-    for (int32_t y = 0; y < plan->out_rows; y++, out += (size_t)plan->out_cols * 3) {
-        const float *weight = plan->weight + plan->offset[y];
-        const float scale = plan->row_scale[y];
-        const int32_t rows = plan->count[y];
-        const int64_t first = plan->first[y];
-        if (plan->format == BAYER_RG8) {
-            const uint8_t *red_row = frame + 2 * first * step;
-            sum_rows(plan->sums, plan->even, red_row, 2 * step, rows, weight, 2 * plan->points);
-            sum_rows(plan->sums, plan->odd, red_row + step, 2 * step, rows, weight, 2 * plan->points);
-            run_bayer(plan->running, plan->even, plan->odd, plan->points);
-            write_bayer(plan, scale, out);
-        } else if (plan->format == RGB8) {
-            sum_rows(plan->sums, plan->even, frame + first * step, step, rows, weight, 3 * plan->points);
-            run_colour(plan->running, plan->even, plan->points);
-            write_colour(plan, scale, out);
-        } else {
-            sum_rows(plan->sums, plan->even, frame + first * step, step, rows, weight, plan->points);
-            run_mono(plan->running, plan->even, plan->points);
-            write_mono(plan, scale, out);
+    const int16_t *red = planes, *green = red + width, *blue = green + width;
+    for (int32_t x = 0; x < width; x++) {
+        colours[3 * x] = red[x];
+        colours[3 * x + 1] = green[x];
+        colours[3 * x + 2] = blue[x];
+    }
+}
+
+/* Sum full-resolution rows likewise. Neighbouring results share a row at most, so the last one is kept. */
+MULTIVERSION
+static void add_row(float *restrict sums, const int16_t *restrict row, float weight, int32_t begin, int32_t length)
+{
+    if (begin)
+        for (int32_t i = 0; i < length; i++) sums[i] = weight * row[i];
+    else
+        for (int32_t i = 0; i < length; i++) sums[i] += weight * row[i];
+}
+
+MULTIVERSION
+static void make_whole(int32_t *restrict whole, const float *restrict sums, int32_t length)
+{
+    for (int32_t i = 0; i < length; i++) whole[i] = (int32_t)sums[i];
+}
+
+static void sum_debayered(const preprocess_plan *plan, const mosaic *frame, int32_t x, int32_t y, int32_t row,
+                          int32_t *held)
+{
+    const float *weight = plan->weight + plan->offset[row];
+    for (int32_t k = 0; k < plan->count[row]; k++) {
+        const int32_t source = y + plan->first[row] + k;
+        if (*held != source) {
+            firstshift_debayer_row(frame, x, source, plan->points, &plan->debayer);
+            weave(plan->debayer.planes, plan->points, plan->colours);
+            *held = source;
         }
+        add_row(plan->sums, plan->colours, weight[k], k == 0, 3 * plan->points);
+    }
+    make_whole(plan->even, plan->sums, 3 * plan->points);
+}
+
+MULTIVERSION
+static void weave_rounded(const int16_t *restrict planes, int32_t width, uint8_t *restrict out)
+{
+    const int16_t *red = planes, *green = red + width, *blue = green + width;
+    for (int32_t x = 0; x < width; x++) {
+        out[3 * x] = (uint8_t)((red[x] + DEBAYER_ONE / 2) / DEBAYER_ONE);
+        out[3 * x + 1] = (uint8_t)((green[x] + DEBAYER_ONE / 2) / DEBAYER_ONE);
+        out[3 * x + 2] = (uint8_t)((blue[x] + DEBAYER_ONE / 2) / DEBAYER_ONE);
+    }
+}
+
+MULTIVERSION
+static void repeat_row(const uint8_t *restrict row, int32_t length, uint8_t *restrict out)
+{
+    for (int32_t i = 0; i < length; i++) out[3 * i] = out[3 * i + 1] = out[3 * i + 2] = row[i];
+}
+
+/* One pixel of the region is one result: no sums. */
+static void copy_region(const preprocess_plan *plan, const mosaic *frame, int32_t x, int32_t y, uint8_t *out)
+{
+    const int32_t pixel = plan->format == RGB8 ? 3 : 1;
+    for (int32_t i = 0; i < plan->out_rows; i++, out += (size_t)plan->out_cols * 3) {
+        const uint8_t *row = frame->first + (y + i) * frame->row_bytes + (int64_t)x * pixel;
+        if (plan->format == RGB8) {
+            memcpy(out, row, (size_t)plan->out_cols * 3);
+        } else if (plan->format == MONO8) {
+            repeat_row(row, plan->out_cols, out);
+        } else {
+            firstshift_debayer_row(frame, x, y + i, plan->points, &plan->debayer);
+            weave_rounded(plan->debayer.planes, plan->points, out);
+        }
+    }
+}
+
+static void sum_bytes(const preprocess_plan *plan, int32_t row, const uint8_t *source, int64_t step, int32_t length,
+                      int32_t *whole)
+{
+    firstshift_sum_rows(plan->narrow, whole, source, step, plan->count[row], plan->weight + plan->offset[row],
+                        plan->bits, length);
+}
+
+static void average_region(const preprocess_plan *plan, const mosaic *frame, int32_t x, int32_t y, void *out)
+{
+    const int64_t step = frame->row_bytes;
+    const uint8_t *region = frame->first + y * step + (int64_t)x * (plan->format == RGB8 ? 3 : 1);
+    int32_t held = -1;
+    for (int32_t i = 0; i < plan->out_rows; i++) {
+        const float scale = plan->row_scale[i];
+        const int64_t first = plan->first[i];
+        const target to = place_of(plan, out, i);
+        if (plan->format == BAYER_QUADS) {
+            const uint8_t *red_row = region + 2 * first * step;
+            sum_bytes(plan, i, red_row, 2 * step, 2 * plan->points, plan->even);
+            sum_bytes(plan, i, red_row + step, 2 * step, 2 * plan->points, plan->odd);
+            run_bayer(plan->running, plan->even, plan->odd, plan->points);
+            write_quads(plan, scale, &to);
+        } else if (plan->format == MONO8) {
+            sum_bytes(plan, i, region + first * step, step, plan->points, plan->even);
+            run_mono(plan->running, plan->even, plan->points);
+            write_mono(plan, scale, &to);
+        } else {
+            if (plan->format == RGB8)
+                sum_bytes(plan, i, region + first * step, step, 3 * plan->points, plan->even);
+            else
+                sum_debayered(plan, frame, x, y, i, &held);
+            run_colour(plan->running, plan->even, plan->points);
+            write_colour(plan, scale, &to);
+        }
+        if (!plan->normalised) round_row(plan->row, 3 * plan->out_cols, to.pixels);
+    }
+}
+
+/* Turn regions of a frame into one batch. frame: its pixel (0, 0); places: [count][2], column and row of each region's
+ * first pixel; out: [count][out_rows][out_cols][3] uint8, or [count][3][out_rows][out_cols] float32 when normalised. */
+void firstshift_preprocess(const preprocess_plan *plan, const uint8_t *frame, const int32_t *places, int32_t count,
+                           void *out)
+{
+    const mosaic source = {frame, plan->row_bytes, plan->rows, plan->cols};
+    const size_t bytes = (size_t)plan->out_rows * (size_t)plan->out_cols * (plan->normalised ? 12 : 3);
+    for (int32_t i = 0; i < count; i++) {
+        void *to = (uint8_t *)out + (size_t)i * bytes;
+        if (plan->native)
+            copy_region(plan, &source, places[2 * i], places[2 * i + 1], to);
+        else
+            average_region(plan, &source, places[2 * i], places[2 * i + 1], to);
     }
 }
 
