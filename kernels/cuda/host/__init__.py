@@ -1,0 +1,1 @@
+"""Run the CUDA sources on the host: the same kernels and launchers, compiled as C++, on guarded memory."""
