@@ -1,10 +1,14 @@
 """Say how a compiled model is run."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+Tensors = Mapping[str, NDArray[np.generic]]
+"""Outputs of a model by name."""
 
 
 class Session(Protocol):
@@ -13,20 +17,26 @@ class Session(Protocol):
     runtime: str
     """`openvino`, `onnx` or `tensorrt`."""
     precision: str
-    """Read back from the runtime: `f32` or `bf16`."""
+    """Read back from the runtime: a `schema.bundle.Precision`."""
 
     @property
     def input(self) -> NDArray[np.uint8]:
-        """Input tensor to write into, (1, rows, columns, 3) uint8 RGB; owned by the session, valid as long as it."""
+        """Input tensor to write into, (batch, rows, columns, 3) uint8 RGB; owned by the session."""
 
-    def run(self) -> dict[str, NDArray[np.float32]]:
-        """Run on `input`; blocking. The arrays are owned by the session and valid until the next run."""
+    def run(self) -> Tensors:
+        """Run on `input`; blocking. The arrays are owned by the session and valid until the next run.
+
+        RuntimeFault when the runtime fails.
+        """
 
 
 class Runtime(Protocol):
     """Compile models."""
 
     name: str
+
+    def choose(self, precision: str = "auto") -> str:
+        """Give the precision to run in: `auto` is the best of this machine; RuntimeFault for one it does not have."""
 
     def load(self, model: Path | bytes, precision: str, threads: int) -> Session:
         """Compile an ONNX model; RuntimeFault when this machine cannot run it in `precision`."""
