@@ -17,6 +17,7 @@ from msgspec import Meta, Struct, field
 from appliance.schema.errors import ConfigError
 from appliance.schema.frame import PixelFormat
 from appliance.schema.recipe import Recipe
+from appliance.schema.rule import Code, Count, Distance, Text
 
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$")]
 Port = Annotated[int, Meta(ge=1, le=65535)]
@@ -55,6 +56,10 @@ class Camera(Struct, frozen=True, forbid_unknown_fields=True):
     ] = "Line1"
     mcu_line: Annotated[int, Meta(ge=0, le=1, description="Camera line of the microcontroller that fires it.")] = 0
     distance_mm: Annotated[float, Meta(ge=0, le=10_000, description="Part sensor to camera along the belt, mm.")] = 0.0
+    mm_per_px: Annotated[
+        float,
+        Meta(ge=0, le=100, description="Scale in the plane of the part, mm per pixel; 0: unknown, no finding in mm."),
+    ] = 0.0
     slots: Annotated[
         int, Meta(ge=4, le=64, description="Ring slots; at least frame rate times the longest hold, plus three.")
     ] = 8
@@ -97,11 +102,15 @@ class Mcu(Struct, frozen=True, forbid_unknown_fields=True):
 class Judge(Struct, frozen=True, forbid_unknown_fields=True):
     """Set the model's runtime."""
 
-    runtime: Annotated[str, Meta(pattern="^(openvino|onnx)$", description="Runtime the bundle is loaded with.")] = (
-        "openvino"
-    )
+    runtime: Annotated[
+        str,
+        Meta(
+            pattern="^(openvino|onnx|onnx-cuda|onnx-tensorrt|tensorrt)$",
+            description="Runtime the bundle is loaded with; the last three need an NVIDIA GPU.",
+        ),
+    ] = "openvino"
     precision: Annotated[
-        str, Meta(pattern="^(f32|bf16)$", description="Must be the precision the bundle was calibrated in.")
+        str, Meta(pattern="^(f32|f16|bf16|int8)$", description="Must be the precision the bundle was calibrated in.")
     ] = "f32"
     threads: Annotated[int, Meta(ge=1, le=64, description="Inference threads; leave a core for line and acquire.")] = 1
     pairing_tolerance_ms: Annotated[
@@ -173,6 +182,8 @@ class Loaded(Struct, frozen=True):
     path: Path
     digest: str
     """SHA-256 (hex) of the effective configuration and recipe, defaults included."""
+    serials: dict[str, frozenset[str]] = {}
+    """Texts that the recipe's rules allow, by the name of the file that lists them."""
 
     @property
     def state(self) -> Path:
@@ -199,7 +210,8 @@ def load(path: Path) -> Loaded:
     if not recipe.views:
         raise ConfigError(f"{recipe_path}: views: empty, at least 1 view is needed; name a camera of {path.name}")
     _check_geometry(path, config)
-    return Loaded(config, recipe, path, _digest(config, recipe))
+    serials = _check_rules(recipe_path, recipe)
+    return Loaded(config, recipe, path, _digest(config, recipe, serials), serials)
 
 
 def environment(name: str) -> str | None:
@@ -281,5 +293,43 @@ def _check_geometry(path: Path, config: Config) -> None:
             )
 
 
-def _digest(config: Config, recipe: Recipe) -> str:
-    return hashlib.sha256(msgspec.json.encode([config, recipe], order="deterministic")).hexdigest()
+def _check_rules(path: Path, recipe: Recipe) -> dict[str, frozenset[str]]:
+    """Check what rules refer to and give the lists that they name."""
+    names = [rule.name for rule in recipe.rules]
+    serials: dict[str, frozenset[str]] = {}
+    for rule in recipe.rules:
+        if rule.view not in recipe.views:
+            known = ", ".join(recipe.views)
+            raise ConfigError(
+                f"{path}: rules.{rule.name}: view {rule.view!r} is none of the recipe's; choose of {known}"
+            )
+        if names.count(rule.name) > 1:
+            raise ConfigError(f"{path}: rules.{rule.name}: named {names.count(rule.name)} times, limit 1; rename one")
+        if isinstance(rule, Count) and rule.least > rule.most:
+            raise ConfigError(
+                f"{path}: rules.{rule.name}: least {rule.least} is over most {rule.most}, no part meets it; swap them"
+            )
+        if isinstance(rule, Distance) and rule.least_mm > rule.most_mm:
+            raise ConfigError(
+                f"{path}: rules.{rule.name}: least_mm {rule.least_mm:g} is over most_mm {rule.most_mm:g}, no part can "
+                "meet it; swap them"
+            )
+        if isinstance(rule, Text | Code) and rule.serials:
+            serials[rule.serials] = _read_list(path.parent / rule.serials, f"{path}: rules.{rule.name}: serials")
+    return serials
+
+
+def _read_list(path: Path, key: str) -> frozenset[str]:
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{key}: {path.name} cannot be read as text ({error}); put it beside the recipe") from error
+    listed = frozenset(line.strip() for line in lines if line.strip())
+    if not listed:
+        raise ConfigError(f"{key}: {path.name} lists 0 texts, at least 1 is needed; write one per line")
+    return listed
+
+
+def _digest(config: Config, recipe: Recipe, serials: dict[str, frozenset[str]]) -> str:
+    lists = {name: sorted(listed) for name, listed in serials.items()}
+    return hashlib.sha256(msgspec.json.encode([config, recipe, lists], order="deterministic")).hexdigest()

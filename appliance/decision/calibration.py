@@ -10,6 +10,8 @@ import math
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 
+from msgspec.structs import replace
+
 from appliance.schema.bundle import GoodOnlyCalibration
 from appliance.schema.errors import ConfigError
 
@@ -62,6 +64,24 @@ def calibrate(
         overkill_expected=expected_above(rank, count),
         overkill_upper=upper_bound(rank - 1, count),
         scores=tuple(ordered),
+    )
+
+
+def capped(calibration: GoodOnlyCalibration, at_most: float) -> GoodOnlyCalibration:
+    """Lower the accept limit to a score from which a part must not pass, and state what that costs.
+
+    at_most: for example the score from which a defect counts as found. The stated overkill is that of the good score
+    just above the new limit, so it still holds as an upper bound. Unchanged where the limit is lower already.
+    """
+    if calibration.accept_below <= at_most:
+        return calibration
+    count = calibration.images
+    above = count - bisect.bisect_right(calibration.scores, at_most)
+    return replace(
+        calibration,
+        accept_below=at_most,
+        overkill_expected=min(1.0, expected_above(above + 1, count)),
+        overkill_upper=upper_bound(above, count),
     )
 
 

@@ -1,5 +1,6 @@
 """Turn scores into a disposition, and several views into one."""
 
+import math
 from collections.abc import Sequence
 
 from appliance.decision.calibration import Band, band
@@ -22,8 +23,25 @@ OF_BAND = {
 }
 
 
-def judge_view(score: float, accept_below: float | None, reject_above: float | None) -> tuple[Disposition, Reason]:
-    """Judge one view's score against its bundle's limits; without both limits nothing is accepted."""
+def is_fault(score: float) -> bool:
+    """Say whether a score is none: not a number, or better than any image can be."""
+    return math.isnan(score) or score == -math.inf
+
+
+def judge_view(
+    score: float, accept_below: float | None, reject_above: float | None, *, rule_broken: bool = False
+) -> tuple[Disposition, Reason]:
+    """Judge one view's score against its bundle's limits; without both limits nothing is accepted.
+
+    A score that means nothing (`is_fault`) is no verdict; infinity is over every limit. rule_broken: the view breaks a
+    rule of the recipe and is rejected whatever its score.
+    """
+    if is_fault(score):
+        return Disposition.NO_VERDICT, Reason.MODEL_FAULT
+    if rule_broken:
+        return Disposition.REJECT, Reason.RULE_BROKEN
+    if score == math.inf:
+        return OF_BAND[Band.ABOVE]
     if accept_below is None or reject_above is None:
         return Disposition.REVIEW, Reason.UNCALIBRATED
     return OF_BAND[band(score, accept_below, reject_above)]

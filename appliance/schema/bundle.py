@@ -1,8 +1,32 @@
 """Describe a bundle: a model with everything needed to run it the way it was calibrated."""
 
+from enum import StrEnum
+from typing import Literal
+
 from msgspec import Struct
 
 from appliance.schema.frame import PixelFormat
+
+
+class TaskName(StrEnum):
+    """Name the six model types."""
+
+    CLASSIFICATION = "classification"
+    DETECTION = "detection"
+    SEMANTIC = "semantic"
+    INSTANCE = "instance"
+    ANOMALY = "anomaly"
+    OCR = "ocr"
+
+
+class Precision(StrEnum):
+    """Name what a model is computed in; limits hold for one of them."""
+
+    F32 = "f32"
+    F16 = "f16"
+    BF16 = "bf16"
+    INT8 = "int8"
+    """8-bit convolutions by QuantizeLinear and DequantizeLinear nodes in the model itself."""
 
 
 class BundleFile(Struct, frozen=True):
@@ -31,21 +55,116 @@ class GoodOnlyCalibration(Struct, frozen=True):
     """The sorted out-of-fold scores, for conformal p-values."""
 
 
+class ClassSpec(Struct, frozen=True):
+    """Describe one class of the taxonomy, in the order of the model's outputs."""
+
+    name: str
+    defect: bool = True
+    """False: background, the good class, or a feature of the part that rules count."""
+    threshold: float = 0.5
+    """Raw score from which it is a finding."""
+    min_size_mm: float | None = None
+    """Smallest defect of this class that must be found, mm; None: not stated."""
+
+
+class Head(Struct, frozen=True):
+    """Describe one task that reads the model's outputs; several heads may share one backbone pass."""
+
+    task: TaskName
+    classes: tuple[ClassSpec, ...]
+    settings: str
+    """File of the bundle with the task's own settings."""
+    prefix: str = ""
+    """Outputs of this head begin so, for example `detection.`; empty: all outputs are its own."""
+
+
+class TensorSpec(Struct, frozen=True):
+    """Describe one tensor and how near a golden run must come to it."""
+
+    name: str
+    dtype: str
+    """numpy's name, for example `uint8`."""
+    shape: tuple[int, ...]
+    compare: Literal["values", "share", "rows"] = "values"
+    """`values`: largest difference relative to the largest value of the golden tensor; `share`: share of cells that
+    differ, for tensors of classes; `rows`: as values, each strong row with the nearest one, for what the network itself
+    chose by score and ordered."""
+    limit: float | None = None
+    """Bound of that; None: the bound of the precision (storage/bundle.py)."""
+
+
+class ModelSpec(Struct, frozen=True):
+    """Describe one network of the bundle; most bundles have one, `model`, OCR has three."""
+
+    name: str
+    file: str
+    """ONNX."""
+    input: TensorSpec
+    """(batch, rows, columns, 3) uint8 RGB, always."""
+    outputs: tuple[TensorSpec, ...]
+    golden: str
+    """npz: `images` (images, rows, columns, 3) uint8, and of each output its results, image by image."""
+
+
+class Tiling(Struct, frozen=True):
+    """Cut the region of interest into overlapping tiles, so that small defects keep their pixels."""
+
+    overlap_px: int
+    """Frame pixels that neighbours share; at least the largest defect that must not be cut."""
+    shrink: float = 1.0
+    """Frame pixels per pixel of a tile; 1 is native resolution."""
+
+
+class Preprocessing(Struct, frozen=True):
+    """State how a frame becomes the model's input image."""
+
+    pixel_format: PixelFormat
+    rows: int
+    """Of the input image, or of one tile."""
+    columns: int
+    roi: tuple[int, int, int, int] | None = None
+    """(x, y, width, height) in frame pixels; None is the whole frame."""
+    tiling: Tiling | None = None
+    mm_per_px: float | None = None
+    """Scale of the training frames in the plane of the part, mm per frame pixel; None: not stated."""
+    frame_shape: tuple[int, int] | None = None
+    """(rows, cols) of the training frames; other frames are scaled to the same input image."""
+    golden: str = ""
+    """npz: `frame`, a raw frame, and `image`, what preprocessing must make of it, whole, within 1 grey level."""
+
+
+class DataSnapshot(Struct, frozen=True):
+    """Name the data that a bundle was made from."""
+
+    images: int
+    sha256: str
+    synthetic_share: float = 0.0
+    """Share of the images that were rendered, in [0, 1]."""
+
+
 class Manifest(Struct, frozen=True):
     """List what a bundle is; its canonical JSON is what the bundle id hashes."""
 
     format: int
-    task: str
     created: str
     """UTC, ISO 8601."""
-    input_rows: int
-    input_columns: int
-    pixel_format: PixelFormat
+    heads: tuple[Head, ...]
+    """The first one decides: its score is what `calibration` sets limits for."""
+    models: tuple[ModelSpec, ...]
+    preprocessing: Preprocessing
     runtime: str
-    precision: str
-    """The precision the calibration holds for: `f32` or `bf16`."""
-    training_images: int
-    training_sha256: str
+    precision: Precision
+    """What the calibration holds for."""
+    data: DataSnapshot
     calibration: GoodOnlyCalibration | None
     versions: dict[str, str]
-    files: tuple[BundleFile, ...]
+    parent: str = ""
+    """Id of the bundle this one was made from; empty: none."""
+    evidence: tuple[str, ...] = ()
+    """Files of the bundle that show how it was proven: reports, parity, accuracy gates."""
+    files: tuple[BundleFile, ...] = ()
+
+    @property
+    def task(self) -> TaskName:
+        """Task of the deciding head."""
+        return self.heads[0].task

@@ -35,10 +35,27 @@ class Drain(Struct, frozen=True, tag=True):
     """Ask a service to finish what it holds and stop taking on more."""
 
 
-class ActivateBundle(Struct, frozen=True, tag=True):
-    """Ask `judge` to load the bundle at a path and use it from the next part on."""
+class StageBundle(Struct, frozen=True, tag=True):
+    """Ask `judge` to load, warm and prove a bundle beside the active one; `status.judge` tells how it goes."""
 
     path: str
+    """Folder of the bundle, relative to the station's bundle folder."""
+    actor: str
+    """Who asks: operator id or `service:<unit>`."""
+
+
+class ActivateBundle(Struct, frozen=True, tag=True):
+    """Ask `judge` to use the staged bundle from the next part on; the one before stays warm."""
+
+    bundle: str
+    """Id or path of what is staged, so that nobody activates what another staged meanwhile."""
+    actor: str
+
+
+class RollbackBundle(Struct, frozen=True, tag=True):
+    """Ask `judge` to use the bundle before the active one again, from the next part on."""
+
+    actor: str
 
 
 class ResetFault(Struct, frozen=True, tag=True):
@@ -47,5 +64,5 @@ class ResetFault(Struct, frozen=True, tag=True):
     operator: str
 
 
-Command = Replay | Drain | ActivateBundle | ResetFault
+Command = Replay | Drain | StageBundle | ActivateBundle | RollbackBundle | ResetFault
 Reply = Accepted | RefusedReply | Replayed

@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 
-class Box(Struct, frozen=True):
+class Box(Struct, frozen=True, forbid_unknown_fields=True):
     """Bound a region in frame pixels; x to the right, y down, origin at the frame's first pixel."""
 
     x_px: float
@@ -12,17 +12,33 @@ class Box(Struct, frozen=True):
     height_px: float
 
 
+class Extent(Struct, frozen=True):
+    """State a finding's place and size in mm in the plane of the part; origin at the frame's first pixel."""
+
+    x_mm: float
+    y_mm: float
+    width_mm: float
+    height_mm: float
+    area_mm2: float
+
+
 class Finding(Struct, frozen=True):
     """State one finding; geometry is in the pixels of the full frame."""
 
     kind: str
-    """Class of the taxonomy; `anomaly` for an unnamed deviation."""
+    """Class of the taxonomy; `anomaly` for an unnamed deviation, `text` and `code` for what was read."""
     score: float
     """Raw output of the model, comparable only within one bundle and precision."""
     confidence: float | None
     """Calibrated probability in [0, 1]; None while the bundle has no calibration for it."""
     box: Box | None = None
     area_px: float = 0.0
+    polygon: tuple[tuple[float, float], ...] = ()
+    """Outline as (x, y) in frame pixels, not closed; empty where the task knows no more than the box."""
+    extent: Extent | None = None
+    """The same in mm; None while the view has no scale."""
+    text: str = ""
+    """What was read, for text and codes; empty when it could not be read."""
 
 
 class ViewResult(Struct, frozen=True):
@@ -33,7 +49,9 @@ class ViewResult(Struct, frozen=True):
     """Ring epoch of the frame; camera, epoch and frame id name one frame for ever."""
     frame_id: int
     score: float
-    """Image score of the bundle's task; higher is more suspicious."""
+    """Image score of the bundle's deciding head; higher is more suspicious, nan is never accepted."""
     p_value: float | None
     """Share of good calibration images at least as suspicious (conformal p-value); None when uncalibrated."""
     findings: tuple[Finding, ...]
+    broken_rules: tuple[str, ...] = ()
+    """One line per rule of the recipe that this view breaks; a view with any is never accepted."""

@@ -10,7 +10,7 @@ from appliance.schema.frame import FrameReady
 from appliance.schema.health import Alarm, Health
 from appliance.schema.label import Label
 from appliance.schema.part import PartEntered, PartExposed
-from appliance.schema.verdict import InspectionResult, Verdict
+from appliance.schema.verdict import InspectionResult, ShadowResult, Verdict
 
 
 class Loss(StrEnum):
@@ -41,6 +41,7 @@ PART_EXPOSED = "part.exposed"
 FRAME = "frame."
 RESULT = "result"
 VERDICT = "verdict"
+SHADOW = "shadow"
 ACTUATION = "actuation"
 PLC_ACKNOWLEDGED = "plc.acknowledged"
 LABEL = "label"
@@ -57,6 +58,7 @@ TOPICS: tuple[Topic, ...] = (
     Topic(FRAME, FrameReady, "acquire", "frames", Loss.REJECT),
     Topic(RESULT, InspectionResult, "judge", "parts", Loss.REPLAY, HISTORY),
     Topic(VERDICT, Verdict, "judge", "parts", Loss.REPLAY, HISTORY),
+    Topic(SHADOW, ShadowResult, "shadow", "parts at most", Loss.REPLAY, HISTORY),
     Topic(ACTUATION, Actuation, "line", "parts", Loss.REPLAY, HISTORY),
     Topic(PLC_ACKNOWLEDGED, PlcAcknowledged, "line", "parts", Loss.REPLAY, HISTORY),
     Topic(LABEL, Label, "record", "a few per minute", Loss.REPLAY, HISTORY),

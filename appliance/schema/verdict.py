@@ -27,6 +27,8 @@ class Reason(StrEnum):
     ABOVE_REJECT_LIMIT = "above_reject_limit"
     BETWEEN_LIMITS = "between_limits"
     UNCALIBRATED = "uncalibrated"
+    RULE_BROKEN = "rule_broken"
+    """A logical rule of the recipe does not hold; `ViewResult.broken_rules` says which."""
     VIEW_MISSING = "view_missing"
     FRAME_INCOMPLETE = "frame_incomplete"
     FRAME_OVERWRITTEN = "frame_overwritten"
@@ -64,6 +66,30 @@ class InspectionResult(Struct, frozen=True, tag=True):
     finished: HostNs
     unjudged: tuple[FrameName, ...] = ()
     """Frames proven to be the part's that gave no view: late, incomplete, or the model failed; kept as evidence."""
+
+
+class ShadowResult(Struct, frozen=True, tag=True):
+    """State what a shadow bundle makes of the frames a part was judged on. Topic `shadow`; it decides nothing."""
+
+    part: PartId
+    views: tuple[ViewResult, ...]
+    bundle: str
+    """`sha256:...` of the shadow bundle's manifest."""
+    runtime: str
+    precision: str
+    disposition: Disposition
+    """What it would have decided."""
+    reasons: tuple[Reason, ...]
+    active: str
+    """The bundle that judged the part."""
+    active_disposition: Disposition
+    """What was decided."""
+    finished: HostNs
+
+    @property
+    def agrees(self) -> bool:
+        """Whether it would have decided the same."""
+        return self.disposition is self.active_disposition
 
 
 class Verdict(Struct, frozen=True, tag=True):

@@ -133,3 +133,16 @@ def test_p_values_of_good_images_are_valid(scores: list[float]) -> None:
     values = [calibration.conformal_p_value(s, sorted(scores[:i] + scores[i + 1 :])) for i, s in enumerate(scores)]
     for level in values:
         assert sum(value <= level for value in values) <= level * len(scores) + 1e-9
+
+
+@given(st.lists(st.floats(0, 1), min_size=20, max_size=80), st.floats(0, 1))
+def test_a_cap_never_accepts_more_and_says_what_it_costs(scores: list[float], at_most: float) -> None:
+    """The limit is never raised, and the stated overkill covers the good scores that it holds back."""
+    before = calibration.calibrate(scores, 0.05)
+    after = calibration.capped(before, at_most)
+    held = sum(score > after.accept_below for score in scores)
+
+    assert after.accept_below == min(before.accept_below, at_most)
+    assert after.reject_above == before.reject_above
+    assert held / (len(scores) + 1) <= after.overkill_expected <= after.overkill_upper + 1 / (len(scores) + 1)
+    assert before.overkill_expected <= after.overkill_expected

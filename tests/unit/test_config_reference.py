@@ -45,7 +45,7 @@ def test_every_key_says_why() -> None:
         ("gate_mm", ["number", "(0, 50000]", "must be given"]),
         ("port", ["integer", "[1, 65535]", "`502`"]),
         ("pixel_format", ["one of", "`Mono8`, `BayerRG8`, `RGB8`", '`"BayerRG8"`']),
-        ("runtime", ["text", "`^(openvino/onnx)$`", '`"openvino"`']),
+        ("runtime", ["text", "`^(openvino/onnx/onnx-cuda/onnx-tensorrt/tensorrt)$`", '`"openvino"`']),
         ("required", ["true or false", "", "`true`"]),
     ],
 )

@@ -1,6 +1,7 @@
 """Protect the way from scores to a disposition: the worst view decides, and what is missing is worst."""
 
 import itertools
+import math
 
 import pytest
 from hypothesis import given
@@ -30,13 +31,31 @@ def test_limits_belong_to_the_lower_band(score: float, expected: Disposition) ->
 
 @given(NUMBERS, st.floats(0, 10), st.floats(0, 10))
 def test_only_a_score_within_the_limit_is_accepted(score: float, accept_below: float, width: float) -> None:
-    """Whatever the score, an ACCEPT means that it is a number no greater than the accept limit."""
+    """Whatever the score, an ACCEPT means that it is a finite number no greater than the accept limit."""
     accepted = judge_view(score, accept_below, accept_below + width)[0] is Disposition.ACCEPT
 
-    assert accepted == (score <= accept_below)
+    assert accepted == (math.isfinite(score) and score <= accept_below)
 
 
-@given(NUMBERS, st.sampled_from([(None, None), (1.0, None), (None, 1.0)]))
+@given(st.none() | NUMBERS, st.none() | NUMBERS)
+def test_infinity_is_over_every_limit(accept_below: float | None, reject_above: float | None) -> None:
+    """What a task holds for worse than anything is rejected, by any bundle."""
+    assert (Disposition.REJECT, Reason.ABOVE_REJECT_LIMIT) == judge_view(math.inf, accept_below, reject_above)
+
+
+@given(NUMBERS, st.none() | NUMBERS, st.none() | NUMBERS)
+def test_a_broken_rule_is_never_accepted(score: float, accept_below: float | None, reject_above: float | None) -> None:
+    """Whatever score and limits are, a view that breaks a rule is rejected, or says that its model failed."""
+    expected = (
+        (Disposition.NO_VERDICT, Reason.MODEL_FAULT)
+        if math.isnan(score) or score == -math.inf
+        else (Disposition.REJECT, Reason.RULE_BROKEN)
+    )
+
+    assert expected == judge_view(score, accept_below, reject_above, rule_broken=True)
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False), st.sampled_from([(None, None), (1.0, None), (None, 1.0)]))
 def test_without_limits_a_person_decides(score: float, limits: tuple[float | None, float | None]) -> None:
     """An uncalibrated bundle accepts nothing and rejects nothing."""
     assert (Disposition.REVIEW, Reason.UNCALIBRATED) == judge_view(score, *limits)

@@ -34,6 +34,8 @@ def values(kind: inspect.Type) -> st.SearchStrategy:
         return st.builds(kind.cls, **{field.name: values(field.type) for field in kind.fields})
     if isinstance(kind, inspect.UnionType):
         return st.one_of(*[values(one) for one in kind.types])
+    if isinstance(kind, inspect.TupleType):
+        return st.tuples(*map(values, kind.item_types))
     if isinstance(kind, inspect.VarTupleType):
         return st.lists(values(kind.item_type), max_size=3).map(tuple)
     if isinstance(kind, inspect.DictType):

@@ -1,0 +1,1 @@
+"""Relate pixels, millimetres and tiles; no image is touched here."""

@@ -1,0 +1,69 @@
+"""Say what turns a frame into findings.
+
+An Interpreter reads the tensors of one window of one frame; a FrameReader holds preprocessing, sessions and
+interpreters and reads whole frames (one window, tiles, or the two networks of OCR).
+
+Outputs that the interpreters read, N the batch, coordinates in pixels of the input image, float32 unless said:
+
+| task | outputs |
+|---|---|
+| classification | `probabilities` (N, classes) |
+| detection | `boxes` (N, boxes, 4) as x1 y1 x2 y2, `scores` (N, boxes, classes) |
+| instance | the same and `coefficients` (N, boxes, K), `prototypes` (N, K, rows, cols): mask = sigmoid of their sum |
+| semantic | `classes` (N, rows, cols) uint8 and `confidence` (same), or `probabilities` (N, classes, rows, cols) |
+| anomaly | `map` (N, rows, cols) distances |
+| ocr | networks of their own: tasks/ocr.py |
+"""
+
+from typing import Protocol
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from appliance.ports.runtime import Tensors
+from appliance.schema.finding import Finding
+
+
+class Window(Struct, frozen=True):
+    """Name the part of a frame that an input image shows, in frame pixels."""
+
+    x_px: float
+    y_px: float
+    width_px: float
+    height_px: float
+
+
+class Interpretation(Struct, frozen=True):
+    """State what one set of tensors says."""
+
+    score: float
+    """Image score, higher is more suspicious; nan when the tensors are not finite, which no limit accepts."""
+    findings: tuple[Finding, ...]
+    """Strongest first; geometry in frame pixels."""
+
+
+class Interpreter(Protocol):
+    """Interpret the tensors of one model for one window; scratch memory is made once."""
+
+    def interpret(self, tensors: Tensors, index: int = 0) -> Interpretation:
+        """Give the findings of batch entry `index`; keeps no reference.
+
+        RuntimeFault when an output is missing or of another shape than the interpreter was made for.
+        """
+
+
+class Reading(Struct, frozen=True):
+    """State what was read from one frame, and the time its two heavy stages took."""
+
+    score: float
+    findings: tuple[Finding, ...]
+    preprocess_ms: float
+    inference_ms: float
+
+
+class FrameReader(Protocol):
+    """Read frames of one shape and pixel format with one bundle; one thread at a time."""
+
+    def read(self, pixels: NDArray[np.uint8]) -> Reading:
+        """Read borrowed pixels; blocking; keeps no reference. RuntimeFault when a model fails."""
