@@ -44,11 +44,14 @@ class RingReader:
 
     A ring is mapped by `attach`, so that its writer waits for this reader from the first frame on; each of its frames
     is then to be borrowed or released. Any other ring is mapped when a frame of it is met, which may be gone by then.
+
+    Without a lease no writer ever waits for this reader or knows of it: any frame may be overwritten before or while it
+    is read, which `borrow` tells as ever.
     """
 
-    def __init__(self, folder: Path, name: str) -> None:
+    def __init__(self, folder: Path, name: str, *, lease: bool = True) -> None:
         self._folder = folder
-        self._name = name
+        self._name = name if lease else None
         self._rings: dict[str, _Mapping] = {}
 
     def borrow(self, frame: FrameReady) -> "Loan":
@@ -140,20 +143,21 @@ class Loan:
 
 
 class _Mapping:
-    """Map one ring file and own one of its reader rows."""
+    """Map one ring file and own one of its reader rows; without a name no row, and nothing is written."""
 
-    def __init__(self, path: Path, name: str, wanted: SlotRef | None) -> None:
+    def __init__(self, path: Path, name: str | None, wanted: SlotRef | None) -> None:
         self.path = path
         self.fence = threading.Lock()
+        self._row: memoryview | None = None
         try:
-            self._file = os.open(
-                path, os.O_RDWR
-            )  # locking a byte needs a writable descriptor; the pixels map read-only
+            # Locking a byte needs a writable descriptor; the pixels map read-only.
+            self._file = os.open(path, os.O_RDONLY if name is None else os.O_RDWR)
         except OSError as error:
             raise StoreError(f"frame ring {path}: {error.strerror}; start the camera's acquire service") from error
         try:
             self._map()
-            self._claim(name, wanted)
+            if name is not None:
+                self._claim(name, wanted)
         except BaseException:
             self.close()
             raise
@@ -178,20 +182,23 @@ class _Mapping:
 
     def release(self, ref: SlotRef) -> None:
         """Let the slot go; the caller's reads are fenced."""
+        if self._row is None:
+            return
         cell = ROW_RELEASED + ref.slot
         self._row[cell] = max(self._row[cell], ref.generation)
         self._row[ROW_ACTIVITY] += 1
 
     def refresh(self, now_ns: int) -> None:
         """Leave a sign of life."""
-        self._row[ROW_SEEN] = now_ns
-        self._row[ROW_ACTIVITY] += 1
+        if self._row is not None:
+            self._row[ROW_SEEN] = now_ns
+            self._row[ROW_ACTIVITY] += 1
 
     def close(self) -> None:
         """Free the row and unmap; pages stay mapped as long as an array on them lives."""
         for view in ("_row", "_rows", "_header"):
-            if hasattr(self, view):
-                getattr(self, view).release()
+            if (held := getattr(self, view, None)) is not None:
+                held.release()
         self.slot_pixels: list[NDArray[np.uint8]] = []
         os.close(self._file)
 
@@ -207,11 +214,11 @@ class _Mapping:
         self.slot_pixels = [
             np.frombuffer(whole, np.uint8, stride, PIXELS_OFFSET + slot * stride) for slot in range(slots)
         ]
-        rows = mmap.mmap(self._file, ROWS_BYTES, prot=mmap.PROT_READ | mmap.PROT_WRITE, offset=ROWS_OFFSET)
-        self._rows = memoryview(rows).cast("Q")
 
     def _claim(self, name: str, wanted: SlotRef | None) -> None:
         """Take a free row; of the frames published before, none but `wanted` is waited for."""
+        rows_map = mmap.mmap(self._file, ROWS_BYTES, prot=mmap.PROT_READ | mmap.PROT_WRITE, offset=ROWS_OFFSET)
+        self._rows = memoryview(rows_map).cast("Q")
         row = next((row for row in range(ROWS) if lock_row(self._file, row)), None)
         if row is None:
             rows = [self._rows[row * ROW_CELLS : (row + 1) * ROW_CELLS] for row in range(ROWS)]

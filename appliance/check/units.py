@@ -10,7 +10,7 @@ from msgspec import Struct
 from appliance.bus.channel import Subscriber
 from appliance.config import Loaded
 from appliance.schema.health import Component, Condition, Health
-from appliance.schema.topics import STATUS
+from appliance.schema.topics import SHADOW, STATUS
 from appliance.services._wiring import units
 
 LISTEN_S = 1.2
@@ -69,7 +69,8 @@ def describe(unit: str, *, present: bool, health: Health | None) -> list[Compone
                 f"journalctl -u firstshift-{unit} says why; systemctl restart firstshift-{unit}",
             )
         ]
-    return [Component(unit, Condition.FAILED, "not running", f"systemctl start firstshift-{unit}")]
+    absent = Condition.DEGRADED if unit == SHADOW else Condition.FAILED  # nothing on the line waits for a shadow
+    return [Component(unit, absent, "not running", f"systemctl start firstshift-{unit}")]
 
 
 def socket_file(runtime: Path, unit: str) -> Path:

@@ -1,42 +1,108 @@
-"""Turn a stored bundle into an inspector: bundle, preprocessing, runtime session and task joined once."""
+"""Turn a stored bundle into an inspector: bundle, preprocessing, runtime sessions and task joined once."""
 
 import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
+from appliance.decision import rules as logic
+from appliance.decision import text_rules
 from appliance.decision.calibration import conformal_p_value
+from appliance.imaging.geometry import in_mm
 from appliance.ports.inspector import Inspection
 from appliance.ports.runtime import Runtime, Session
-from appliance.schema.clocks import MS, HostNs
+from appliance.ports.task import FrameReader
+from appliance.schema.bundle import TaskName
+from appliance.schema.clocks import HostNs
 from appliance.schema.errors import ConfigError, RuntimeFault
-from appliance.schema.finding import ViewResult
+from appliance.schema.finding import Box, Finding, ViewResult
 from appliance.schema.frame import FrameReady
+from appliance.schema.rule import Code, Rule, Text
+from appliance.services._runtimes import open_runtime
 from appliance.storage import bundle as bundles
-from appliance.tasks.anomaly import AnomalyTask, read_settings, read_statistics
-from kernels.preprocess import Preprocessor
+from appliance.storage import golden
+from appliance.tasks.codes import CodeReader
+from appliance.tasks.opening import Parts, open_reader
+
+
+class RecipeView(Struct, frozen=True):
+    """Say what the recipe asks of the views beside the model's score."""
+
+    rules: tuple[Rule, ...] = ()
+    mm_per_px: Mapping[str, float] = {}
+    """Scale of each view that has one."""
+    serials: Mapping[str, frozenset[str]] = {}
+    """Allowed texts by the name of their list."""
+
+
+class LoadedBundle:
+    """Hold a verified bundle with its compiled networks; one thread at a time."""
+
+    def __init__(self, bundle: bundles.Bundle, sessions: Mapping[str, Session]) -> None:
+        """Take a bundle and the sessions that its golden tensors were checked on, by the names of its networks."""
+        self.bundle, self.manifest, self.sessions = bundle, bundle.manifest, sessions
+        first = next(iter(sessions.values()))
+        self.runtime, self.precision = first.runtime, first.precision
+
+    def reader(self, frame_shape: tuple[int, int], regions: Sequence[Box] = ()) -> FrameReader:
+        """Make the stages for frames of (rows, cols); regions: where text is looked for, the whole view if none."""
+        parts = Parts(self.manifest, self.bundle.files, lambda path: bundles.arrays(self.bundle, path), self.sessions)
+        try:
+            return open_reader(parts, frame_shape, tuple(regions))
+        except ValueError as cause:
+            raise RuntimeFault(f"bundle {self.bundle.folder}: {cause}") from cause
+
+
+class _View:
+    """Hold the stages of one camera and frame shape."""
+
+    def __init__(self, camera: str, frame: FrameReady, loaded: LoadedBundle, recipe: RecipeView) -> None:
+        shape = (frame.rows, frame.columns)
+        self.rules = tuple(rule for rule in recipe.rules if rule.view == camera)
+        texts = [rule.region for rule in self.rules if isinstance(rule, Text)]
+        regions = [region for region in texts if region is not None]
+        # One rule that looks everywhere needs everything read.
+        self.reader = loaded.reader(shape, regions if len(regions) == len(texts) else ())
+        codes = [rule for rule in self.rules if isinstance(rule, Code)]
+        self.codes = [CodeReader(rule.symbologies, rule.region, frame.pixel_format) for rule in codes]
+        self.mm_per_px = recipe.mm_per_px.get(camera)
 
 
 class BundleInspector:
     """Inspect frames with one bundle; used by one thread."""
 
-    def __init__(self, bundle: bundles.Bundle, session: Session) -> None:
-        """Take a verified bundle and the session that its golden outputs were checked on."""
-        manifest = bundle.manifest
-        calibration = manifest.calibration
-        self.bundle = bundle.id
-        self.runtime = session.runtime
-        self.precision = session.precision
+    def __init__(
+        self, loaded: LoadedBundle, recipe: RecipeView | None = None, today: Callable[[], date] | None = None
+    ) -> None:
+        """Take a verified bundle, what the recipe asks beside it, and the calendar that expiry dates are held against.
+
+        ConfigError when a rule asks for text and the bundle reads none.
+        """
+        self._loaded, self._recipe = loaded, recipe or RecipeView()
+        self._today = today or (lambda: datetime.now(UTC).date())
+        calibration = loaded.manifest.calibration
+        self.bundle = loaded.bundle.id
+        self.runtime = loaded.runtime
+        self.precision = loaded.precision
         self.accept_below = calibration.accept_below if calibration else None
         self.reject_above = calibration.reject_above if calibration else None
         self._scores = calibration.scores if calibration else ()
-        self._format = manifest.pixel_format
-        self._size = (manifest.input_rows, manifest.input_columns)
-        self._session = session
-        self._reading = read_settings(bundle.files["settings.json"])
-        self._known = read_statistics(bundles.arrays(bundle, "statistics.npz"))
-        self._stages: dict[tuple[int, int], tuple[Preprocessor, AnomalyTask]] = {}
+        self._format = loaded.manifest.preprocessing.pixel_format
+        self._views: dict[tuple[str, int, int], _View] = {}
+        reads = {head.task for head in loaded.manifest.heads}
+        for rule in self._recipe.rules:
+            fault = text_rules.fault(rule) if isinstance(rule, Text | Code) else ""
+            if fault:
+                raise ConfigError(f"recipe: rule {rule.name}: {fault}")
+            if isinstance(rule, Text) and TaskName.OCR not in reads:
+                raise ConfigError(
+                    f"recipe: rule {rule.name} asks for text, bundle {loaded.bundle.folder.name} reads none "
+                    f"({', '.join(sorted(reads))}); use a bundle of task ocr or remove the rule"
+                )
 
     def inspect(self, frame: FrameReady, pixels: NDArray[np.uint8]) -> Inspection:
         """Inspect borrowed pixels; RuntimeFault when the frame is not of the bundle's format or the model fails."""
@@ -45,68 +111,102 @@ class BundleInspector:
                 f"camera {frame.camera}: delivers {frame.pixel_format}, the bundle was calibrated on {self._format}; "
                 "set the camera's pixel_format or fit a bundle for it"
             )
-        preprocessor, task = self._stage((frame.rows, frame.columns))
-        started = time.monotonic_ns()
-        preprocessor.run(pixels, self._session.input)
-        prepared = time.monotonic_ns()
-        tensors = self._session.run()
-        inferred = time.monotonic_ns()
-        result = task.interpret(tensors)
-        view = ViewResult(
+        view = self._view(frame)
+        reading = view.reader.read(pixels)
+        codes = tuple(finding for reader in view.codes for finding in reader.read(pixels))
+        findings = in_mm((*reading.findings, *codes), view.mm_per_px)
+        result = ViewResult(
             camera=frame.camera,
             epoch=frame.ref.epoch,
             frame_id=frame.frame_id,
-            score=result.score,
-            p_value=conformal_p_value(result.score, self._scores) if self._scores else None,
-            findings=result.findings,
+            score=reading.score,
+            p_value=conformal_p_value(reading.score, self._scores) if self._scores else None,
+            findings=findings,
+            broken_rules=self._broken(view, frame.camera, findings),
         )
-        finished = HostNs(time.monotonic_ns())
-        return Inspection(view, (prepared - started) / MS, (inferred - prepared) / MS, finished)
+        return Inspection(result, reading.preprocess_ms, reading.inference_ms, HostNs(time.monotonic_ns()))
 
-    def warm(self, rows: int, columns: int) -> None:
-        """Make the stages for frames of a shape and run each once, so that the first part finds them ready."""
-        preprocessor, task = self._stage((rows, columns))
-        preprocessor.run(np.zeros(preprocessor.shape, np.uint8), self._session.input)
-        task.interpret(self._session.run())
+    def close(self) -> None:
+        """Give device memory back; the inspector is of no use afterwards."""
+        for session in self._loaded.sessions.values():
+            close = getattr(session, "close", None)
+            if close is not None:
+                close()
 
-    def _stage(self, shape: tuple[int, int]) -> tuple[Preprocessor, AnomalyTask]:
-        if shape not in self._stages:
-            preprocessor = Preprocessor(shape, self._format, self._reading.roi, self._size)
-            self._stages[shape] = (preprocessor, AnomalyTask(self._reading, self._known, shape))
-        return self._stages[shape]
+    def warm(self, frame: FrameReady) -> None:
+        """Make the stages for frames like this one and run each once, so that the first part finds them ready."""
+        shape = (frame.rows, frame.columns, 3) if frame.pixel_format.channels == 3 else (frame.rows, frame.columns)
+        self.inspect(frame, np.zeros(shape, np.uint8))
+
+    def _view(self, frame: FrameReady) -> _View:
+        key = (frame.camera, frame.rows, frame.columns)
+        if key not in self._views:
+            self._views[key] = _View(frame.camera, frame, self._loaded, self._recipe)
+        return self._views[key]
+
+    def _broken(self, view: _View, camera: str, findings: tuple[Finding, ...]) -> tuple[str, ...]:
+        if not view.rules:
+            return ()
+        read = (
+            text_rules.broken(rule, findings, self._recipe.serials.get(rule.serials, frozenset()), self._today())
+            for rule in view.rules
+            if isinstance(rule, Text | Code)
+        )
+        return (
+            *logic.broken(view.rules, camera, findings, view.mm_per_px),
+            *(line for line in read if line is not None),
+        )
 
 
-def open_runtime(name: str) -> Runtime:
-    """Import and open a runtime by its name."""
-    if name == "openvino":
-        from appliance.runtimes.openvino import OpenVinoRuntime
+def load_bundle(
+    folder: Path, runtime: Runtime, precision: str, threads: int, *, any_precision: bool = False
+) -> LoadedBundle:
+    """Read, compile and prove a bundle; blocks for about a second.
 
-        return OpenVinoRuntime()
-    if name == "onnx":
-        from appliance.runtimes.onnx import OnnxRuntime
-
-        return OnnxRuntime()
-    raise ConfigError(f"runtime {name!r}: unknown; choose openvino or onnx")
-
-
-def load_inspector(folder: Path, runtime: str, precision: str, threads: int) -> BundleInspector:
-    """Read, verify and compile a bundle; blocks for about a second.
-
-    RuntimeFault when a byte differs from the manifest or a golden output from its bound.
+    any_precision: it may be looked at in another precision than it was calibrated in. RuntimeFault when a byte differs
+    from the manifest or a golden tensor from its bound.
     """
     bundle = bundles.read(folder)
-    session = open_runtime(runtime).load(bundle.model, precision, threads)
-    bundles.verify_session(bundle, session)
-    return BundleInspector(bundle, session)
+    golden.verify_preprocessing(bundle)
+    sessions = {}
+    for model in bundle.manifest.models:
+        session = runtime.load(bundle.files[model.file], precision, threads)
+        golden.verify_session(bundle, model, session, any_precision=any_precision)
+        sessions[model.name] = session
+    return LoadedBundle(bundle, sessions)
+
+
+def load_inspector(
+    folder: Path,
+    runtime: str,
+    precision: str,
+    threads: int,
+    recipe: RecipeView | None = None,
+    *,
+    allow_cpu: bool = False,
+    engines: Path | None = None,
+) -> BundleInspector:
+    """Read, verify and compile a bundle; blocks for about a second. engines: folder where a GPU's are kept.
+
+    RuntimeFault when a byte differs from the manifest or a golden tensor from its bound, ConfigError when a rule of the
+    recipe cannot be met by this bundle.
+    """
+    opened = open_runtime(runtime, allow_cpu=allow_cpu, engines=engines)
+    return BundleInspector(load_bundle(folder, opened, precision, threads), recipe)
 
 
 def verify_bundle(folder: Path) -> str:
-    """Check every byte and every golden output of a bundle; gives one line, RuntimeFault says what is wrong."""
+    """Check every byte and every golden tensor of a bundle; gives one line, RuntimeFault says what is wrong."""
     bundle = bundles.read(folder)
     manifest = bundle.manifest
-    session = open_runtime(manifest.runtime).load(bundle.model, manifest.precision, 1)
-    worst = bundles.verify_session(bundle, session)
+    golden.verify_preprocessing(bundle)
+    runtime = open_runtime(manifest.runtime)
+    proofs = [
+        golden.verify_session(bundle, model, runtime.load(bundle.files[model.file], manifest.precision, 1))
+        for model in manifest.models
+    ]
+    worst = max(proof.largest for proof in proofs)
     return (
-        f"{bundle.id}: {len(manifest.files)} files as the manifest says; golden outputs differ by at most {worst:.1e} "
+        f"{bundle.id}: {len(manifest.files)} files as the manifest says; golden tensors differ by at most {worst:.1e} "
         f"of their largest value in {manifest.runtime} {manifest.precision}"
     )

@@ -2,7 +2,9 @@
 
 import hashlib
 import os
+import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -11,15 +13,18 @@ from appliance.config import Loaded
 from appliance.ports.device import Device
 from appliance.ports.node import Node
 from appliance.schema.clocks import MS
-from appliance.schema.errors import ConfigError
+from appliance.schema.errors import ApplianceError, ConfigError
+from appliance.schema.topics import SHADOW
 from appliance.services import SERVICES
+from appliance.services._idle import cpu_runtime, step_aside
 from appliance.services._loop import Loop, SystemClock
 
 
 def units(loaded: Loaded) -> tuple[str, ...]:
-    """Name every unit of a station: one `acquire@<camera>` per camera, and the other services."""
+    """Name every unit of a station: one `acquire@<camera>` per camera, and the other services it needs."""
     cameras = tuple(f"acquire@{name}" for name in loaded.config.camera)
-    return cameras + tuple(service for service in SERVICES if service != "acquire")
+    absent = {"acquire"} if loaded.recipe.shadow else {"acquire", SHADOW}
+    return cameras + tuple(service for service in SERVICES if service not in absent)
 
 
 def bundle_folder(loaded: Loaded) -> Path:
@@ -42,6 +47,8 @@ def wire(service: str, loaded: Loaded) -> tuple[Node, Mapping[str, Device]]:
             from appliance.services import record
 
             return record.build(loaded, RingReader(loaded.runtime, name="record"), SystemClock())
+        case "shadow":
+            return _shadow(loaded)
         case "publish":
             from appliance.services import publish
 
@@ -60,25 +67,42 @@ def _acquire(loaded: Loaded, camera: str) -> tuple[Node, Mapping[str, Device]]:
 
 def _judge(loaded: Loaded) -> tuple[Node, Mapping[str, Device]]:
     from appliance.bus.ring import RingReader
-    from appliance.services._inspector import load_inspector
+    from appliance.services._bundles import STAGER, Bundles
+    from appliance.services._loading import load_bundle, proof_command
+    from appliance.services._staging import BACKGROUND, ORDINARY, SWITCH_INTERVAL_S, BundleStager
     from appliance.services.judge import JudgeNode
 
     settings, mcu = loaded.config.judge, loaded.config.mcu
-    inspector = load_inspector(bundle_folder(loaded), settings.runtime, settings.precision, settings.threads)
-    for view in loaded.recipe.views:
-        camera = loaded.config.camera[view]
-        inspector.warm(camera.height_px, camera.width_px)
     node = JudgeNode(
         tuple(loaded.config.camera),
         RingReader(loaded.runtime, name="judge"),
-        inspector,
-        lambda folder: load_inspector(Path(folder), settings.runtime, settings.precision, settings.threads),
+        Bundles(load_bundle(loaded, loaded.recipe.bundle)),
         tolerance_ns=int(settings.pairing_tolerance_ms * MS),
         tolerance_counts=int(settings.pairing_tolerance_ms / 1000 * mcu.belt_mm_s * mcu.counts_per_mm) + 1,
         margin_ns=int(settings.margin_ms * MS),
         pid=os.getpid(),
     )
-    return node, {}
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    nice = BACKGROUND if settings.threads == 1 else ORDINARY
+    stager = BundleStager(partial(load_bundle, loaded), partial(proof_command, loaded), nice)
+    return node, {STAGER: stager}
+
+
+def _shadow(loaded: Loaded) -> tuple[Node, Mapping[str, Device]]:
+    if not loaded.recipe.shadow:
+        raise ConfigError(f"recipe {loaded.recipe.name}: names no shadow bundle; add `shadow`, or do not run this unit")
+    step_aside()  # before any library makes threads: they inherit it
+    from appliance.bus.ring import RingReader
+    from appliance.services._loading import load_bundle
+    from appliance.services.shadow import ShadowNode
+
+    inspector, fault = None, ""
+    try:
+        inspector = load_bundle(loaded, loaded.recipe.shadow, cpu_runtime(loaded.config.judge.runtime))
+    except ApplianceError as error:  # nothing waits for it: it stays up, says why, and is not started again and again
+        fault = str(error)
+    frames = RingReader(loaded.runtime, SHADOW, lease=False)
+    return ShadowNode(loaded.recipe.views, frames, inspector, fault, os.getpid()), {}
 
 
 def _line(loaded: Loaded) -> tuple[Node, Mapping[str, Device]]:
@@ -113,10 +137,15 @@ def _line(loaded: Loaded) -> tuple[Node, Mapping[str, Device]]:
     return node, devices
 
 
+def heard_by(service: str, loaded: Loaded) -> tuple[str, ...]:
+    """Name the units that a unit connects to: all, but a shadow's own messages reach `record` alone."""
+    return tuple(unit for unit in units(loaded) if unit != SHADOW or service == "record")
+
+
 def run_service(service: str, loaded: Loaded) -> int:
     """Run a unit until it is told to stop; gives the process's exit code."""
     loaded.runtime.mkdir(parents=True, exist_ok=True)
     node, devices = wire(service, loaded)
     own_audit = service == "record"  # it writes its start into the chain by itself
     digest = "" if own_audit else loaded.digest
-    return Loop(node, devices, loaded.runtime, units(loaded), digest).run()
+    return Loop(node, devices, loaded.runtime, heard_by(service, loaded), digest).run()

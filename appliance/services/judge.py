@@ -1,23 +1,25 @@
 """Judge parts: pair frames with parts, inspect them, decide in time, state what was seen and decided."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct, field
 
-from appliance.decision.disposition import fuse, judge_view
+from appliance.decision.disposition import fuse, is_fault, judge_view
 from appliance.decision.pairing import Pair, Pairing, Proof
 from appliance.ports.frames import Frames
 from appliance.ports.inspector import Inspection, Inspector
 from appliance.ports.node import Output, Publish
 from appliance.schema.clocks import MS, HostNs, S
-from appliance.schema.command import Accepted, ActivateBundle, Command, RefusedReply, Reply
-from appliance.schema.errors import ApplianceError, FrameOverwritten, RuntimeFault, StoreError
+from appliance.schema.command import Command, RefusedReply, Reply
+from appliance.schema.errors import ApplianceError, FrameOverwritten, StoreError
 from appliance.schema.finding import ViewResult
 from appliance.schema.frame import FrameName, FrameReady
 from appliance.schema.health import Alarm, Component, Condition, Health
 from appliance.schema.part import PartEntered, PartExposed, PartId
 from appliance.schema.topics import ALARM, FRAME, PART_ENTERED, PART_EXPOSED, RESULT, STATUS, VERDICT
 from appliance.schema.verdict import Disposition, InspectionResult, Reason, StageTimes, Verdict
+from appliance.services._bundles import BundleCommand, Bundles
+from appliance.services._staging import Answer
 
 HEALTH_PERIOD = 1 * S
 UNPAIRED_LIFE = 500 * MS
@@ -48,6 +50,8 @@ class _Part(Struct):
     """Hold a part between its entry and its verdict."""
 
     entered: PartEntered
+    inspector: Inspector | None
+    """The bundle that was active when the part entered; it alone judges the part, whatever is activated meanwhile."""
     views: dict[str, _View] = field(default_factory=dict)
 
 
@@ -58,14 +62,13 @@ class JudgeNode:
         self,
         cameras: Sequence[str],
         frames: Frames,
-        inspector: Inspector | None,
-        load: Callable[[str], Inspector],
+        bundles: Bundles,
         tolerance_ns: int,
         tolerance_counts: int,
         margin_ns: int,
         pid: int = 0,
     ) -> None:
-        """Take the configured views, the frames of the rings, the loaded bundle and the way to load another.
+        """Take the configured views, the frames of the rings and the bundles.
 
         `tolerance_ns`, `tolerance_counts`: how far exposure and trigger may lie apart.
         `margin_ns`: no verdict this close to a deadline.
@@ -73,8 +76,7 @@ class JudgeNode:
         self.name = "judge"
         self.topics = (PART_ENTERED, PART_EXPOSED, FRAME, STATUS)
         self._frames = frames
-        self._inspector = inspector
-        self._load = load
+        self._bundles = bundles
         self._margin = margin_ns
         self._pid = pid
         self._pairing: Mapping[str, Pairing] = {camera: Pairing(tolerance_ns, tolerance_counts) for camera in cameras}
@@ -84,7 +86,6 @@ class JudgeNode:
         self._decided: dict[PartId, None] = {}
         self._sequence = 0
         self._progress = 0
-        self._fault = ""
         self._health_at = HostNs(0)
         self._mismatches = 0
 
@@ -98,8 +99,8 @@ class JudgeNode:
         return HostNs(min([self._health_at, *deadlines, *expiries]))
 
     def start(self, now: HostNs) -> Sequence[Output]:
-        """State health at once."""
-        return [self._health(now)]
+        """State the bundle and health at once."""
+        return [*self._bundles.start(), self._health(now)]
 
     def receive(self, topic: str, message: Struct, now: HostNs) -> Sequence[Output]:
         """Take a part, an exposure or a frame; a complete part is decided in the same call."""
@@ -114,6 +115,8 @@ class JudgeNode:
             return self._frame(message, now)
         if isinstance(message, Health):
             return self._attach(message, now)
+        if isinstance(message, Answer):
+            return [*self._bundles.answer(message, now), self._health(now)]
         return ()
 
     def lost(self, topic: str, count: int, now: HostNs) -> Sequence[Output]:
@@ -121,17 +124,11 @@ class JudgeNode:
         return ()
 
     def command(self, command: Command, now: HostNs) -> tuple[Reply, Sequence[Output]]:
-        """Activate a bundle while no part is waiting; anything else is refused."""
-        if not isinstance(command, ActivateBundle):
+        """Stage, activate or roll back a bundle; anything else is refused."""
+        if not isinstance(command, BundleCommand):
             return RefusedReply(f"judge does not take {type(command).__name__}"), ()
-        if self._parts:
-            return RefusedReply(f"{len(self._parts)} parts are on the belt, limit 0; stop the feed and ask again"), ()
-        try:
-            self._inspector = self._load(command.path)
-        except ApplianceError as error:
-            return RefusedReply(f"{error}; the active bundle stays"), ()
-        self._fault = ""
-        return Accepted(self._inspector.bundle), [self._health(now)]
+        reply, outputs = self._bundles.command(command)
+        return reply, [*outputs, self._health(now)] if outputs else ()
 
     def wake(self, now: HostNs) -> Sequence[Output]:
         """Close the parts whose time is up, forget what never found its partner, report health."""
@@ -167,7 +164,7 @@ class JudgeNode:
     def _enter(self, entered: PartEntered, now: HostNs) -> Sequence[Output]:
         if entered.replayed or entered.part in self._decided or entered.part in self._parts:
             return ()
-        self._parts[entered.part] = _Part(entered)
+        self._parts[entered.part] = _Part(entered, self._bundles.active)
         outputs: list[Output] = []
         for pair, _ in self._early.pop(entered.part, ()):
             outputs += self._inspect(pair, now)
@@ -197,41 +194,45 @@ class JudgeNode:
             self._frames.release(frame)
             outputs.append(self._mismatch(pair, now))
         elif view.result is None and view.failure is None:
-            self._look(frame, part.entered, view, now)
+            self._look(frame, part, view, now)
         else:
             self._frames.release(frame)
         if self._complete(part):
             outputs += self._decide(part, now)
         return outputs
 
-    def _look(self, frame: FrameReady, entered: PartEntered, view: _View, now: HostNs) -> None:
+    def _look(self, frame: FrameReady, part: _Part, view: _View, now: HostNs) -> None:
         """Inspect a frame into its view; whatever goes wrong becomes the view's failure."""
         view.unjudged = FrameName(frame.camera, frame.ref.epoch, frame.frame_id)
+        latest = part.entered.decide_by - self._margin
+        inspector = part.inspector
         if not frame.complete:
             view.failure = Reason.FRAME_INCOMPLETE
-        elif now >= entered.decide_by - self._margin:
+        elif now >= latest:
             view.failure = Reason.TOO_LATE
-        elif self._inspector is None:
+        elif inspector is None:
             view.failure = Reason.NO_BUNDLE
-        if view.failure is not None:
+        if view.failure is not None or inspector is None:
             self._frames.release(frame)
             return
         try:
             with self._frames.borrow(frame) as pixels:
-                inspection = self._inspector.inspect(frame, pixels)  # type: ignore[union-attr]
+                inspection = inspector.inspect(frame, pixels)
         except FrameOverwritten:
             view.failure = Reason.FRAME_OVERWRITTEN
-        except RuntimeFault as error:
+        except ApplianceError as error:
             view.failure = Reason.MODEL_FAULT
-            self._fault = str(error)
+            self._bundles.failed(inspector, str(error))
         else:
             view.result = inspection.view
             view.unjudged = None
             view.copies = frame.copies
             view.finished = inspection.finished
             view.stages = _stages(frame, inspection, now)
-            if inspection.finished >= entered.decide_by - self._margin:
+            if inspection.finished >= latest:
                 view.failure = Reason.TOO_LATE
+            if is_fault(inspection.view.score):
+                self._bundles.failed(inspector, _no_score(inspection.view))
 
     def _complete(self, part: _Part) -> bool:
         return all(camera in part.views for camera in part.entered.cameras)
@@ -244,9 +245,9 @@ class JudgeNode:
         if len(self._decided) > DECIDED_KEPT:
             del self._decided[next(iter(self._decided))]
         finished = HostNs(max([now, *(view.finished for view in part.views.values())]))
-        disposition, reasons = self._disposition(part, now)
+        disposition, reasons = _disposition(part)
         self._sequence += 1
-        inspector = self._inspector
+        inspector = part.inspector
         result = InspectionResult(
             part=key,
             views=tuple(view.result for view in part.views.values() if view.result is not None),
@@ -261,25 +262,6 @@ class JudgeNode:
         verdict = Verdict(key, disposition, reasons, finished, part.entered.decide_by, self._sequence)
         return [Publish(VERDICT, verdict), Publish(RESULT, result)]
 
-    def _disposition(self, part: _Part, now: HostNs) -> tuple[Disposition, tuple[Reason, ...]]:
-        views: list[tuple[Disposition, Reason]] = []
-        for camera in part.entered.cameras:
-            view = part.views.get(camera)
-            if view is None:
-                continue
-            if view.failure is not None or view.result is None:
-                views.append((Disposition.NO_VERDICT, view.failure or Reason.VIEW_MISSING))
-            else:
-                limits = self._inspector
-                views.append(
-                    judge_view(
-                        view.result.score,
-                        limits.accept_below if limits else None,
-                        limits.reject_above if limits else None,
-                    )
-                )
-        return fuse(views, len(part.entered.cameras))
-
     def _mismatch(self, pair: Pair, now: HostNs) -> Output:
         self._mismatches += 1
         frame, exposed = pair.frame, pair.exposed
@@ -291,20 +273,33 @@ class JudgeNode:
 
     def _health(self, now: HostNs) -> Output:
         self._health_at = HostNs(now + HEALTH_PERIOD)
-        if self._inspector is None:
-            bundle = Component(
-                "bundle", Condition.FAILED, "no bundle is loaded", "train or activate one; all parts reject"
-            )
-        elif self._fault:
-            bundle = Component("bundle", Condition.DEGRADED, self._fault, "see the log; roll the bundle back")
-        else:
-            bundle = Component("bundle", Condition.OK, self._inspector.bundle)
         frames = Component("frames", Condition.OK)
         if self._unattached:
             frames = Component("frames", Condition.STARTING, f"no ring of {', '.join(sorted(self._unattached))} yet")
-        worst = max(bundle.condition, frames.condition, key=list(Condition).index)
-        health = Health(self.name, worst, (bundle, frames), self._progress, now, self._pid)
+        components = (*self._bundles.components(), frames)
+        worst = max((item.condition for item in components), key=list(Condition).index)
+        health = Health(self.name, worst, components, self._progress, now, self._pid)
         return Publish(STATUS + self.name, health)
+
+
+def _disposition(part: _Part) -> tuple[Disposition, tuple[Reason, ...]]:
+    """Judge each view by the limits of the part's own bundle, and fuse them."""
+    limits = part.inspector
+    views: list[tuple[Disposition, Reason]] = []
+    for camera in part.entered.cameras:
+        view = part.views.get(camera)
+        if view is None:
+            continue
+        if view.failure is not None or view.result is None or limits is None:
+            views.append((Disposition.NO_VERDICT, view.failure or Reason.VIEW_MISSING))
+        else:
+            broken = bool(view.result.broken_rules)
+            views.append(judge_view(view.result.score, limits.accept_below, limits.reject_above, rule_broken=broken))
+    return fuse(views, len(part.entered.cameras))
+
+
+def _no_score(view: ViewResult) -> str:
+    return f"camera {view.camera}: frame {view.frame_id} has score {view.score}, a number is needed; roll back"
 
 
 def _stages(frame: FrameReady, inspection: Inspection, now: HostNs) -> StageTimes:

@@ -30,6 +30,7 @@ from appliance.schema.topics import (
     PART_EXPOSED,
     PLC_ACKNOWLEDGED,
     RESULT,
+    SHADOW,
     STATUS,
     VERDICT,
 )
@@ -72,6 +73,7 @@ class RecordNode:
         FRAME,
         RESULT,
         VERDICT,
+        SHADOW,
         ACTUATION,
         PLC_ACKNOWLEDGED,
         LABEL,

@@ -12,7 +12,7 @@ from appliance.schema.clocks import MS, HostNs
 from appliance.schema.frame import FrameCounts, FrameReady
 from appliance.schema.health import Alarm, Condition, Health
 from appliance.schema.part import PartEntered, PartExposed, PartId
-from appliance.schema.topics import TOPICS
+from appliance.schema.topics import SHADOW, TOPICS
 from appliance.schema.verdict import InspectionResult, StageTimes, Verdict
 from appliance.sim.scenario import Shown
 
@@ -80,12 +80,12 @@ class Collector:
         return missing
 
     def failed(self) -> list[str]:
-        """Name what has failed, with its cause."""
+        """Name what has failed, with its cause; nothing waits for a shadow."""
         return [
             f"{health.unit}: {item.cause}"
             for health in self.health.values()
             for item in health.components
-            if item.condition is Condition.FAILED
+            if item.condition is Condition.FAILED and health.unit != SHADOW
         ]
 
     @property

@@ -12,12 +12,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+import zmq
 from msgspec import Struct
 
 from appliance import config
+from appliance.bus.control import ask
 from appliance.config import Loaded
 from appliance.schema.clocks import HostNs
-from appliance.schema.errors import ConfigError, LinkError
+from appliance.schema.command import Accepted
+from appliance.schema.errors import ConfigError, LinkError, Refused
+from appliance.schema.topics import SHADOW
 from appliance.services._wiring import bundle_folder, units
 from appliance.sim import report, station
 from appliance.sim.broker import Broker
@@ -25,7 +29,7 @@ from appliance.sim.collector import Collector
 from appliance.sim.day_one import Pictures, fit_day_one, pictures_of
 from appliance.sim.live import Live
 from appliance.sim.processes import Child, Children
-from appliance.sim.scenario import Action, BusFaults, Scenario, Shown, read, unmet
+from appliance.sim.scenario import Action, BusFaults, Scenario, Shown, read, unmet, wish
 from appliance.sim.station import Layout
 from appliance.sim.summary import messages_of, outstanding, summarise
 
@@ -40,6 +44,9 @@ DRAIN_S = 15.0
 
 NEWS_S = 4.0
 """What has not moved for so long never comes: results the PLC had no place for, parts nobody saw."""
+
+WISH_MS = 1000
+"""Longest wait for the judge's answer; it answers between two parts."""
 
 SLOWEST_HZ, FASTEST_HZ = 0.1, 50.0
 """Parts per second; a faster belt would need a camera and a gate that nobody builds this way."""
@@ -123,7 +130,7 @@ class _Demo:
         collector = Collector(self._layout.runtime, units(loaded))
         try:
             plant = self._start(loaded, pictures)
-            self._await_ready(collector, units(loaded))
+            self._await_ready(collector, tuple(unit for unit in units(loaded) if unit != SHADOW))
             if self._scenario.bus != BusFaults():
                 self._say("scenario: the `bus` sentence is for the simulated world; real messages are left alone")
             self._say(f"running {self._scenario.parts} parts at {self._scenario.rate_hz:g} per second")
@@ -149,6 +156,7 @@ class _Demo:
             precision=pictures.precision,
             mqtt_port=mqtt_port,
             threads=self._options.threads or 1,
+            shadow=SHADOW if (layout.state / "bundles" / SHADOW).is_dir() else "",
         )
         station.write_config(layout, settings)
         loaded = config.load(layout.config)
@@ -185,7 +193,7 @@ class _Demo:
         give_up = time.monotonic() + FAILED_S
         while missing := collector.waiting_for(wanted):
             collector.poll(100, HostNs(time.monotonic_ns()))
-            for ended in self._children.tend():
+            for ended in [end for end in self._children.tend() if end.name != SHADOW]:
                 raise LinkError(f"{ended.name}: ended with {ended.code} while starting: {self._last_words(ended.name)}")
             if not collector.failed():
                 give_up = time.monotonic() + FAILED_S
@@ -241,8 +249,19 @@ class _Demo:
                 self._freeze(self._child(action.target), action.span_ns)
             case "stop" if action.target == "plc":
                 self._freeze(self._child("plc"), action.span_ns)
+            case "stage" | "activate" | "rollback":
+                self._wish(action)
             case "stop" | "start":
                 _tell(plant, f"belt {action.verb}")
+
+    def _wish(self, action: Action) -> None:
+        with zmq.Context() as context:
+            try:
+                answer = ask(context, self._layout.runtime, "judge", wish(action), WISH_MS)
+            except (LinkError, Refused) as error:
+                self._say(str(error))
+            else:
+                self._say(f"judge: {answer.detail}" if isinstance(answer, Accepted) else "judge: done")
 
     def _child(self, name: str) -> Child:
         if name not in self._children.all:

@@ -16,17 +16,19 @@ from appliance.ports.device import Device
 from appliance.ports.node import Node
 from appliance.schema.actuation import Actuation, Lane
 from appliance.schema.clocks import MS, EncoderCounts, HostNs, S
-from appliance.schema.errors import RuntimeFault
+from appliance.schema.command import Reply
 from appliance.schema.health import Alarm
 from appliance.schema.part import PartEntered
-from appliance.schema.verdict import Disposition, InspectionResult, Verdict
+from appliance.schema.verdict import Disposition, InspectionResult, ShadowResult, Verdict
+from appliance.services._bundles import STAGER, Bundles
 from appliance.services.acquire import AcquireNode
 from appliance.services.judge import JudgeNode
 from appliance.services.line import LineNode
+from appliance.services.shadow import ShadowNode
 from appliance.sim.camera_twin import CameraTwin, RingTwin
 from appliance.sim.plc_twin import PlcTwin
-from appliance.sim.scenario import Action, BusFaults, Shown
-from appliance.sim.twins import FramesTwin, InspectorTwin, WireTwin
+from appliance.sim.scenario import Action, BusFaults, Shown, wish
+from appliance.sim.twins import DAY_ONE, SHADOWED, FramesTwin, InspectorTwin, Process, StagerTwin, WireTwin
 from appliance.sim.world import Unit, World
 from firmware_bridge.board import CoreBoard
 from firmware_bridge.device import McuDevice
@@ -34,8 +36,8 @@ from firmware_bridge.device import McuDevice
 COUNTS_PER_MM = 10.0
 PITCH_MM = 100.0
 PART_MM = 60.0
-LISTENERS = frozenset({"record", "publish", "hmi", "sync"})
-"""Units that only listen; they are not played here, since nothing on the line waits for them."""
+LISTENERS = frozenset({"record", "publish", "hmi", "sync", "shadow"})
+"""Units that only listen; most are not played here, since nothing on the line waits for them."""
 
 TOLERANCE = 4 * MS
 HEAD_START = 1500 * MS
@@ -49,10 +51,23 @@ class Trouble(Struct, frozen=True):
     wire: float = 0.0
     overwritten: float = 0.0
     slow_model: float = 0.0
+    wild_model: float = 0.0
+    """A score that is no finite number."""
     model_ns: int = 6 * MS
 
 
 CALM = Trouble()
+
+
+class Onlooker(Struct, frozen=True):
+    """Say how bad a shadow bundle's process is; nothing on the line may depend on it."""
+
+    model_ns: int = 15 * MS
+    overwritten: float = 0.0
+    slow_model: float = 0.0
+    wild_model: float = 0.0
+    loaded: bool = True
+    """False: its bundle cannot be loaded."""
 
 
 class LineWorld:
@@ -67,8 +82,12 @@ class LineWorld:
         trouble: Trouble = CALM,
         line: type[LineNode] = LineNode,
         judge: type[JudgeNode] = JudgeNode,
+        onlooker: Onlooker | None = None,
     ) -> None:
-        """Take the firmware core's library; `line` and `judge` may be nodes with a rule turned round."""
+        """Take the firmware core's library; `line` and `judge` may be nodes with a rule turned round.
+
+        `onlooker`: a shadow bundle runs beside.
+        """
         self.random = random.Random(seed)
         self.settings = Mcu(
             link="twin",
@@ -93,28 +112,30 @@ class LineWorld:
         self.defective: list[bool] = []
         self.shown: list[Shown] = []
         self.actuations: dict[int, list[Actuation]] = {}
+        self.shadowed: list[ShadowResult] = []
+        self.replies: list[Reply] = []
+        """Answers to the wishes about bundles, in order."""
+        self.judged_by: dict[int, list[str]] = {}
+        """Bundle that each result of a part names."""
         self._trouble = trouble
         self._line, self._judge = line, judge
         self._moves: list[tuple[int, int]] = [(-(1 << 62), 0)]
         self._accepts: dict[int, Verdict] = {}
         self._entered: dict[int, PartEntered] = {}
         self._judged_on: dict[int, list[int]] = {}
+        self._looked: dict[int, set[str]] = {}
         self._numbers: dict[object, int] = {}
         self._start = HostNs(self.world.now + HEAD_START)
         self._place(parts)
         self._speed = int(PITCH_MM * COUNTS_PER_MM * rate_hz)
         self.world.listeners.append(self._hear)
         self.world.add(Unit("acquire@top", self._make_acquire))
-        inspector = InspectorTwin(
-            self.camera,
-            lambda part: self.defective[part - 1],
-            lambda: self.world.now,
-            self.random,
-            typical_ns=trouble.model_ns,
-            slow=trouble.slow_model,
-        )
-        self.world.add(Unit("judge", lambda _: self._make_judge(inspector), inspector))
+        process = Process()
+        self.world.add(Unit("judge", lambda _: self._make_judge(process), process))
         self.world.add(Unit("line", self._make_line))
+        if onlooker is not None:
+            idle, fate = Process(), random.Random(seed)
+            self.world.add(Unit("shadow", lambda _: self._make_shadow(onlooker, idle, fate), idle, fate))
         self.world.at(self._start, lambda: self.board.set_belt(self._speed))
 
     # ---- physics ----
@@ -182,6 +203,9 @@ class LineWorld:
                 found.append(f"part {part}: accepted on a late ACCEPT")
             if self.defective[part - 1]:
                 found.append(f"part {part}: defective and accepted")
+        named, looked = set(self.judged_by.get(part, ())), self._looked.get(part, set())
+        if len(named) > 1 or not looked <= named:
+            found.append(f"part {part}: judged by {', '.join(sorted(looked))}, its result names {', '.join(named)}")
         wrong = [other for other in self._judged_on.get(part, ()) if other != part]
         if wrong:
             found.append(f"part {part}: judged on the frame of part {wrong[0]}")
@@ -213,19 +237,42 @@ class LineWorld:
         self.camera.attach(ring, now)
         return AcquireNode("top", self.cameras["top"], ring), {"camera": self.camera}
 
-    def _make_judge(self, inspector: InspectorTwin) -> tuple[Node, Mapping[str, Device]]:
-        inspector.busy_until = HostNs(0)
+    def _make_judge(self, process: Process) -> tuple[Node, Mapping[str, Device]]:
+        process.busy_until = HostNs(0)
         frames = FramesTwin(self.random, self._trouble.overwritten)
         node = self._judge(
             tuple(self.cameras),
             frames,
-            inspector,
-            _no_bundle,
+            Bundles(self._model(process, DAY_ONE, self._trouble, self.random)),
             tolerance_ns=TOLERANCE,
             tolerance_counts=int(TOLERANCE * self._speed / S) + 1,
             margin_ns=2 * MS,
         )
-        return node, {}
+        return node, {
+            STAGER: StagerTwin(lambda path: self._model(process, f"sha256:{path}", self._trouble, self.random))
+        }
+
+    def _model(self, process: Process, bundle: str, trouble: Trouble, generator: random.Random) -> InspectorTwin:
+        return InspectorTwin(
+            self.camera,
+            lambda part: self.defective[part - 1],
+            lambda: self.world.now,
+            generator,
+            process,
+            bundle,
+            typical_ns=trouble.model_ns,
+            slow=trouble.slow_model,
+            wild=trouble.wild_model,
+        )
+
+    def _make_shadow(
+        self, onlooker: Onlooker, process: Process, generator: random.Random
+    ) -> tuple[Node, Mapping[str, Device]]:
+        process.busy_until = HostNs(0)
+        trouble = Trouble(slow_model=onlooker.slow_model, wild_model=onlooker.wild_model, model_ns=onlooker.model_ns)
+        inspector = self._model(process, SHADOWED, trouble, generator) if onlooker.loaded else None
+        frames = FramesTwin(generator, onlooker.overwritten)
+        return ShadowNode(("top",), frames, inspector, "" if onlooker.loaded else "no such bundle"), {}
 
     def _make_line(self, now: HostNs) -> tuple[Node, Mapping[str, Device]]:
         handshake = Handshake(self.random.randrange(1, 1 << 32), now)
@@ -236,7 +283,7 @@ class LineWorld:
         match action.verb:
             case "lose" | "double" | "incomplete" | "delay" | "unplug" | "replug":
                 self._trouble_camera(action)
-            case "kill" | "freeze" if action.target in LISTENERS:
+            case "kill" | "freeze" if action.target in LISTENERS - self.world.units.keys():
                 return
             case "kill":
                 self.world.kill(action.target)
@@ -246,6 +293,8 @@ class LineWorld:
                 self.board.reset(self.random.getrandbits(32))
             case "stop" if action.target == "plc":
                 self.plc.silence(HostNs(self.world.now + action.span_ns))
+            case "stage" | "activate" | "rollback":
+                self.world.ask("judge", wish(action), self.replies.append)
             case "stop" | "start":
                 self.board.set_belt(self._speed if action.verb == "start" else 0)
 
@@ -274,16 +323,16 @@ class LineWorld:
             self.shown.append(Shown(at, "verdict", message.disposition, tuple(message.reasons)))
         elif isinstance(message, InspectionResult):
             number = self._numbers.get(message.part, 0)
-            seen = (int(finding.score) for view in message.views for finding in view.findings)
-            self._judged_on.setdefault(number, []).extend(seen)
+            findings = [finding for view in message.views for finding in view.findings]
+            self._judged_on.setdefault(number, []).extend(int(finding.score) for finding in findings)
+            self._looked.setdefault(number, set()).update(finding.text for finding in findings)
+            self.judged_by.setdefault(number, []).append(message.bundle)
         elif isinstance(message, Actuation):
             number = self._nearest(message.at_counts - int(self.settings.gate_mm * COUNTS_PER_MM), 5)
             number = self._numbers.get(message.part, number)
             self.actuations.setdefault(number, []).append(message)
             self.shown.append(Shown(at, "actuation", message.lane, (message.cause,)))
+        elif isinstance(message, ShadowResult):
+            self.shadowed.append(message)
         elif isinstance(message, Alarm):
             self.shown.append(Shown(at, "alarm", message.kind))
-
-
-def _no_bundle(path: str) -> InspectorTwin:
-    raise RuntimeFault(f"bundle {path}: the simulated world has none")

@@ -16,6 +16,9 @@ A scenario is a text file, one sentence a line, `#` starts a comment:
     at 3s reset mcu                            power cycle of the microcontroller
     at 3s stop belt                            until `start belt`
     at 3s stop plc 2s                          the PLC is silent for that long
+    at 3s stage bundle next                    the judge makes that bundle ready beside the active one
+    at 5s activate bundle next                 the staged bundle judges from the next part on
+    at 7s rollback bundle                      the one before judges again
     expect actuation reject cause no_verdict within 400ms     after the last `at`, at least one
     expect no actuation accept for 300ms                      after the last `at`, none
     expect actuation accept within 5s                         the line recovers
@@ -32,7 +35,11 @@ from pathlib import Path
 from msgspec import Struct
 
 from appliance.schema.clocks import MS, S
+from appliance.schema.command import ActivateBundle, Command, RollbackBundle, StageBundle
 from appliance.schema.errors import ConfigError
+
+OPERATOR = "scenario"
+"""Who asks for bundles."""
 
 UNITS = {"us": 1000, "ms": MS, "s": S}
 ACTIONS: dict[str, str] = {
@@ -47,6 +54,9 @@ ACTIONS: dict[str, str] = {
     "reset": r"(?P<target>mcu)",
     "stop": r"(?P<target>belt|plc)( (?P<span>\S+))?",
     "start": r"(?P<target>belt)",
+    "stage": r"bundle (?P<target>[\w-]+)",
+    "activate": r"bundle (?P<target>[\w-]+)",
+    "rollback": r"(?P<target>bundle)",
 }
 EXPECT = re.compile(
     r"(?P<none>no )?(?P<kind>actuation|verdict|alarm) (?P<value>\w+)( (cause|reason) (?P<why>\w+))?"
@@ -156,6 +166,16 @@ def parse(text: str, name: str) -> Scenario:
         tuple(sorted(actions, key=lambda action: action.at_ns)),
         tuple(expectations),
     )
+
+
+def wish(action: Action) -> Command:
+    """Give the command to the judge that a sentence about bundles stands for."""
+    match action.verb:
+        case "stage":
+            return StageBundle(action.target, OPERATOR)
+        case "activate":
+            return ActivateBundle(action.target, OPERATOR)
+    return RollbackBundle(OPERATOR)
 
 
 def unmet(expectations: tuple[Expectation, ...], shown: list[Shown]) -> list[str]:

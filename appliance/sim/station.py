@@ -81,6 +81,8 @@ class Settings(Struct, frozen=True):
     mqtt_port: int | None
     threads: int = 1
     slots: int = 8
+    shadow: str = ""
+    """Bundle that runs beside the recipe's own; empty: none."""
 
 
 def build_product(name: str) -> Path:
@@ -141,7 +143,7 @@ port = {free_port()}
         "utf-8",
     )
     (layout.state / "recipe.toml").write_text(
-        'name = "demo"\nnumber = 1\nviews = ["top"]\nbundle = "day-one"\n', "utf-8"
+        f'name = "demo"\nnumber = 1\nviews = ["top"]\nbundle = "day-one"\nshadow = "{settings.shadow}"\n', "utf-8"
     )
 
 

@@ -1,14 +1,16 @@
-"""Play the judge's and the line's neighbours in the simulated world: ring, model and wire.
+"""Play the judge's and the line's neighbours in the simulated world: ring, model, stager and wire.
 
-Each twin speaks the same port as the real thing and can be as bad: the ring is overwritten, the model is slow, the wire
-garbles.
+Each twin speaks the same port as the real thing and can be as bad: the ring is overwritten, the model is slow, a bundle
+cannot be loaded, the wire garbles.
 """
 
+import math
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from appliance.ports.inspector import Inspection
@@ -16,14 +18,24 @@ from appliance.schema.clocks import MS, HostNs
 from appliance.schema.errors import FrameOverwritten
 from appliance.schema.finding import Finding, ViewResult
 from appliance.schema.frame import FrameReady
+from appliance.services._staging import Answer, Stage, Staged, StagingFailed, StagingStep
 from appliance.sim.camera_twin import CameraTwin
 from firmware_bridge.board import CoreBoard
 
 DEFECT_SCORE = 3.0
 GOOD_SCORE = 0.5
+BROKEN_RULE = "screws: found 1 screw, asked 2"
+DEFECT = ((DEFECT_SCORE, ()), (GOOD_SCORE, (BROKEN_RULE,)))
+"""How a defect shows, in turn: by a high score, or by a broken rule beside a good score."""
 LIMIT = 1.0
 SHOWN = "shown"
-"""Kind of the finding in which the model's twin says which part it really saw; its score is the part's number."""
+"""Kind of the finding in which the model's twin says which part it really saw, and by which bundle: its score is the
+part's number, its text the bundle."""
+DAY_ONE, SHADOWED = "sha256:twin", "sha256:shadow"
+STAGING = 900 * MS
+"""From the wish to a bundle that is ready, or to the word that it cannot be."""
+SPOILT = "spoilt"
+"""Path of the bundle that cannot be loaded."""
 
 
 class FramesTwin:
@@ -55,10 +67,15 @@ class FramesTwin:
         """Nothing is held."""
 
 
+class Process(Struct):
+    """Hold until when a simulated process is busy; all models of one process share it."""
+
+    busy_until: HostNs = HostNs(0)
+
+
 class InspectorTwin:
     """Play a perfect model that takes its time: it knows the truth of the part that the frame really shows."""
 
-    bundle = "sha256:twin"
     runtime = "twin"
     precision = "f32"
     accept_below: float | None = LIMIT
@@ -70,30 +87,74 @@ class InspectorTwin:
         defective: Callable[[int], bool],
         clock: Callable[[], HostNs],
         generator: random.Random,
+        process: Process,
+        bundle: str = DAY_ONE,
         *,
         typical_ns: int = 6 * MS,
         slow: float = 0.0,
         slow_ns: int = 400 * MS,
+        wild: float = 0.0,
     ) -> None:
-        self.busy_until = HostNs(0)
+        self.bundle = bundle
+        self._process = process
         self._camera = camera
         self._defective = defective
         self._clock = clock
         self._random = generator
         self._typical, self._slow, self._slow_ns = typical_ns, slow, slow_ns
+        self._wild = wild
 
     def inspect(self, frame: FrameReady, pixels: NDArray[np.uint8]) -> Inspection:
         """Judge the part that was under the camera when this frame was exposed."""
         part = self._camera.seen[frame.ref.epoch, frame.frame_id]
-        score = DEFECT_SCORE if part == 0 or self._defective(part) else GOOD_SCORE
+        score, rules = DEFECT[part % len(DEFECT)] if part == 0 or self._defective(part) else (GOOD_SCORE, ())
+        if self._wild and self._random.random() < self._wild:
+            score = self._random.choice((math.nan, math.inf, -math.inf))
         spent = self._typical // 2 + self._random.randrange(self._typical)
         if self._slow and self._random.random() < self._slow:
             spent += self._slow_ns
-        finished = HostNs(max(self._clock(), self.busy_until) + spent)
-        self.busy_until = finished
-        shown = Finding(SHOWN, float(part), None)
-        view = ViewResult(frame.camera, frame.ref.epoch, frame.frame_id, score, 1.0, (shown,))
+        finished = HostNs(max(self._clock(), self._process.busy_until) + spent)
+        self._process.busy_until = finished
+        shown = Finding(SHOWN, float(part), None, text=self.bundle)
+        view = ViewResult(frame.camera, frame.ref.epoch, frame.frame_id, score, 1.0, (shown,), rules)
         return Inspection(view, 0.0, spent / MS, finished)
+
+
+class StagerTwin:
+    """Play the stager: a bundle named `next` is `sha256:next` after a while, the spoilt one is refused."""
+
+    def __init__(self, load: Callable[[str], InspectorTwin]) -> None:
+        self._load = load
+        self._due: list[tuple[HostNs, Answer]] = []
+
+    def fileno(self) -> int:
+        """There is no descriptor: the world asks `wake_at`."""
+        return -1
+
+    @property
+    def wake_at(self) -> HostNs | None:
+        """Instant of the next answer."""
+        return self._due[0][0] if self._due else None
+
+    def read(self, now: HostNs) -> Sequence[Answer]:
+        """Take the answers that are due."""
+        ready = [answer for at, answer in self._due if at <= now]
+        self._due = [(at, answer) for at, answer in self._due if at > now]
+        return ready
+
+    def write(self, message: Struct, now: HostNs) -> None:
+        """Begin with one bundle."""
+        if not isinstance(message, Stage):
+            return
+        path = message.path
+        last: Answer = Staged(path, self._load(path))
+        if path == SPOILT:
+            last = StagingFailed(path, "golden tensor map differs by 0.4, limit 0.001; build the bundle again")
+        self._due = [(HostNs(now + STAGING // 2), StagingStep(path, "loading")), (HostNs(now + STAGING), last)]
+
+    def close(self) -> None:
+        """Forget what was begun, as the death of the process does."""
+        self._due.clear()
 
 
 ROUND_TRIP = 300_000

@@ -15,6 +15,7 @@ from msgspec import Struct
 from appliance.ports.device import Device
 from appliance.ports.node import Node, Output, Publish
 from appliance.schema.clocks import MS, HostNs
+from appliance.schema.command import Command, Reply
 from appliance.sim.scenario import BusFaults
 
 HOP = 350_000
@@ -24,6 +25,7 @@ RESTART = 300 * MS
 """From the death of a process to its first turn, as systemd starts it again (RestartSec) plus its imports."""
 
 Factory = Callable[[HostNs], tuple[Node, Mapping[str, Device]]]
+_Due = tuple[int, int, Callable[[], None]]
 Listener = Callable[[HostNs, str, Struct], None]
 
 
@@ -46,8 +48,16 @@ class Busy(Protocol):
 class Unit:
     """Play one process: a node with its devices, which can be killed, frozen and started again."""
 
-    def __init__(self, name: str, factory: Factory, busy: Busy | None = None) -> None:
+    def __init__(
+        self, name: str, factory: Factory, busy: Busy | None = None, aside: random.Random | None = None
+    ) -> None:
+        """Take the way to start the process.
+
+        `aside`: an onlooker, which no other unit connects to; it draws the fate of what the onlooker hears. So the
+        rest of the world goes on as without it, draw for draw and step for step.
+        """
         self.name = name
+        self.aside = aside
         self.factory = factory
         self.busy = busy
         self.node: Node | None = None
@@ -98,7 +108,10 @@ class World:
         self.listeners: list[Listener] = []
         """Hear every message as its writer sent it, before the bus touches it."""
         self._physics = physics
-        self._heap: list[tuple[int, int, Callable[[], None]]] = []
+        self._heap: list[_Due] = []
+        self._aside: list[_Due] = []
+        self._line: list[Unit] = []
+        self._onlookers: list[Unit] = []
         self._order = itertools.count()
 
     def add(self, unit: Unit) -> None:
@@ -106,10 +119,14 @@ class World:
         unit.start_at = self.now
         unit.touch()
         self.units[unit.name] = unit
+        (self._line if unit.aside is None else self._onlookers).append(unit)
 
     def at(self, instant: HostNs, act: Callable[[], None]) -> None:
         """Do something at an instant."""
         heapq.heappush(self._heap, (instant, next(self._order), act))
+
+    def _at(self, unit: Unit, instant: HostNs, act: Callable[[], None]) -> None:
+        heapq.heappush(self._heap if unit.aside is None else self._aside, (instant, next(self._order), act))
 
     def kill(self, name: str) -> None:
         """End a process as SIGKILL does; it is started again after RESTART."""
@@ -127,33 +144,53 @@ class World:
         self.units[name].frozen_until = HostNs(self.now + span_ns)
         self.units[name].touch()
 
+    def ask(self, name: str, command: Command, answered: Callable[[Reply], None]) -> None:
+        """Send a wish to a unit; a busy one answers when it is free, a dead one never."""
+        unit = self.units[name]
+        if unit.node is None:
+            return
+        free = unit.held_until(self.now)
+        if unit.waiting or free > self.now:
+            life = unit.life
+            again = max(free, HostNs(self.now + 1))
+            self.at(again, lambda: self.ask(name, command, answered) if unit.life == life else None)
+            return
+        reply, outputs = unit.node.command(command, self.now)
+        self._act(unit, outputs)
+        answered(reply)
+
     def run_until(self, end: HostNs) -> None:
         """Let everything happen that is due up to `end`."""
         while True:
             instant = self._next()
+            self._onlook(min(instant, end))
             if instant > end:
                 self.now = end
                 self._physics.run_until(end)
                 return
             self.now = max(self.now, instant)
             self._physics.run_until(self.now)
-            while self._heap and self._heap[0][0] <= self.now:
-                heapq.heappop(self._heap)[2]()
-            for unit in self.units.values():
-                due = unit.due_at
-                if due is not None and due <= self.now:
-                    unit.touch()
-                    self._turn(unit)
+            self._run(self._heap, self._line)
+
+    def _onlook(self, until: HostNs) -> None:
+        """Let the onlookers have what is due to them; the physics need not stop for that."""
+        while self._onlookers and (instant := _soonest(self._aside, self._onlookers)) is not None and instant <= until:
+            self.now = max(self.now, instant)
+            self._run(self._aside, self._onlookers)
+
+    def _run(self, heap: list[_Due], units: Iterable[Unit]) -> None:
+        while heap and heap[0][0] <= self.now:
+            heapq.heappop(heap)[2]()
+        for unit in units:
+            due = unit.due_at
+            if due is not None and due <= self.now:
+                unit.touch()
+                self._turn(unit)
 
     def _next(self) -> HostNs:
-        soonest: int = self._physics.due_at()
-        if self._heap:
-            soonest = min(soonest, self._heap[0][0])
-        for unit in self.units.values():
-            due = unit.due_at
-            if due is not None and due < soonest:
-                soonest = due
-        return HostNs(soonest)
+        soonest = _soonest(self._heap, self._line)
+        physics = self._physics.due_at()
+        return physics if soonest is None else min(physics, soonest)
 
     def _turn(self, unit: Unit) -> None:
         if unit.node is None:
@@ -181,7 +218,7 @@ class World:
         done = unit.busy.busy_until if unit.busy is not None else self.now
         if done > self.now and outputs:
             life = unit.life
-            self.at(done, lambda: self._carry(unit, outputs) if unit.life == life else None)
+            self._at(unit, done, lambda: self._carry(unit, outputs) if unit.life == life else None)
         else:
             self._carry(unit, outputs)
 
@@ -191,7 +228,8 @@ class World:
             if isinstance(output, Publish):
                 for listener in self.listeners:
                     listener(self.now, output.topic, output.message)
-                self._send(output.topic, output.message)
+                if unit.aside is None:
+                    self._send(output.topic, output.message)
             else:
                 unit.devices[output.device].write(output.message, self.now)
 
@@ -199,12 +237,13 @@ class World:
         for unit in self.units.values():
             if unit.node is None or not topic.startswith(unit.node.topics):
                 continue
-            if self.faults.lose and self.random.random() < self.faults.lose:
+            fate = unit.aside or self.random
+            if self.faults.lose and fate.random() < self.faults.lose:
                 continue
-            copies = 2 if self.faults.double and self.random.random() < self.faults.double else 1
+            copies = 2 if self.faults.double and fate.random() < self.faults.double else 1
             for _ in range(copies):
-                delay = HOP + (self.random.randrange(self.faults.delay_ns) if self.faults.delay_ns else 0)
-                self.at(HostNs(self.now + delay), self._arrival(unit, topic, message))
+                delay = HOP + (fate.randrange(self.faults.delay_ns) if self.faults.delay_ns else 0)
+                self._at(unit, HostNs(self.now + delay), self._arrival(unit, topic, message))
 
     def _arrival(self, unit: Unit, topic: str, message: Struct) -> Callable[[], None]:
         life = unit.life
@@ -219,3 +258,12 @@ class World:
             unit.touch()
 
         return arrive
+
+
+def _soonest(heap: list[_Due], units: Iterable[Unit]) -> HostNs | None:
+    soonest: int | None = heap[0][0] if heap else None
+    for unit in units:
+        due = unit.due_at
+        if due is not None and (soonest is None or due < soonest):
+            soonest = due
+    return HostNs(soonest) if soonest is not None else None

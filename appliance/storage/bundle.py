@@ -8,8 +8,12 @@ import hashlib
 import io
 import os
 import shutil
+import stat
+import struct
 import tempfile
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,18 +23,27 @@ from msgspec import Struct
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from appliance.ports.runtime import Session
-from appliance.schema.bundle import BundleFile, Manifest
+from appliance.schema.bundle import BundleFile, Manifest, ModelSpec
 from appliance.schema.errors import Refused, RuntimeFault
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
-GOLDEN = "golden.npz"
-MODEL = "model.onnx"
 LARGEST_FILE_BYTES = 1 << 30
-# Largest difference of a golden output in the same precision, relative to its largest value: two CPUs add in different
-# orders. Beyond it the limits no longer mean what they promise, and the bundle must be calibrated on the machine.
-GOLDEN_LIMIT = {"f32": 1e-3, "bf16": 3e-2}
+# What zipfile, zlib and numpy raise on a damaged npz.
+ARRAY_ERRORS = (
+    ValueError,
+    TypeError,
+    KeyError,
+    NotImplementedError,
+    OSError,
+    EOFError,
+    MemoryError,
+    SyntaxError,
+    struct.error,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 class Bundle(Struct, frozen=True):
@@ -42,10 +55,17 @@ class Bundle(Struct, frozen=True):
     manifest: Manifest
     files: dict[str, bytes]
 
-    @property
-    def model(self) -> bytes:
-        """The ONNX model."""
-        return self.files[MODEL]
+    def model(self, name: str) -> ModelSpec:
+        """Give one of the bundle's networks; RuntimeFault when there is none of that name."""
+        for spec in self.manifest.models:
+            if spec.name == name:
+                return spec
+        known = ", ".join(spec.name for spec in self.manifest.models)
+        raise RuntimeFault(f"bundle {self.folder}: no network {name!r}, there are {known}; build the bundle again")
+
+
+class _Format(Struct):
+    format: int
 
 
 def canonical(manifest: Manifest) -> bytes:
@@ -93,13 +113,12 @@ def read(folder: Path) -> Bundle:
     """
     content = _read(folder, MANIFEST, folder)
     try:
+        written = msgspec.json.decode(content, type=_Format).format
+        if written != FORMAT:
+            raise RuntimeFault(f"bundle {folder}: format {written}, this version reads {FORMAT}; update one of them")
         manifest = msgspec.json.decode(content, type=Manifest)
-    except msgspec.DecodeError as cause:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as cause:
         raise RuntimeFault(f"bundle {folder}: {MANIFEST} is damaged: {cause}; install the bundle again") from cause
-    if manifest.format != FORMAT:
-        raise RuntimeFault(
-            f"bundle {folder}: format {manifest.format}, this version reads {FORMAT}; update one of them"
-        )
     if canonical(manifest) != content:
         raise RuntimeFault(f"bundle {folder}: {MANIFEST} is not in canonical form; it was edited, install it again")
     found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
@@ -107,8 +126,10 @@ def read(folder: Path) -> Bundle:
     if extra:
         raise RuntimeFault(f"bundle {folder}: {extra[0]} is not in the manifest; remove it or install the bundle again")
     files = {file.path: _verified(folder, file) for file in manifest.files}
-    if MODEL not in files or GOLDEN not in files:
-        raise RuntimeFault(f"bundle {folder}: {MODEL} or {GOLDEN} is missing from the manifest; build the bundle again")
+    absent = sorted(_needed(manifest) - set(files))
+    if absent or not manifest.heads or not manifest.models:
+        what = absent[0] if absent else "a head or a model"
+        raise RuntimeFault(f"bundle {folder}: {what} is missing from the manifest; build the bundle again")
     return Bundle(f"sha256:{hashlib.sha256(content).hexdigest()}", folder, manifest, files)
 
 
@@ -119,54 +140,15 @@ def arrays(bundle: Bundle, path: str) -> dict[str, NDArray[np.generic]]:
     try:
         with np.load(io.BytesIO(bundle.files[path]), allow_pickle=False) as content:
             return dict(content)
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as cause:
+    except ARRAY_ERRORS as cause:
         raise RuntimeFault(f"bundle {bundle.folder}: {path} holds no plain arrays: {cause}; build it again") from cause
 
 
-def verify_session(bundle: Bundle, session: Session) -> float:
-    """Give the largest difference of the golden outputs, relative to their largest value, when it is within its bound.
-
-    Runs the session on each golden image; another runtime is fine when it passes. Raises RuntimeFault when precision or
-    input are not those of the calibration, or an output differs by more: the limits would then mean something else.
-    """
-    manifest = bundle.manifest
-    if session.precision != manifest.precision:
-        raise RuntimeFault(
-            f"bundle {bundle.folder}: calibrated in {manifest.precision}, {session.runtime} runs it in "
-            f"{session.precision}; load it as calibrated or calibrate again"
-        )
-    golden = arrays(bundle, GOLDEN)
-    images = golden.pop("images")
-    if session.input.shape[1:] != images.shape[1:] or images.shape[1:3] != (
-        manifest.input_rows,
-        manifest.input_columns,
-    ):
-        raise RuntimeFault(
-            f"bundle {bundle.folder}: golden images are {images.shape[1:]}, the model takes {session.input.shape[1:]}; "
-            "build the bundle again"
-        )
-    worst = max(_difference(session, image, index, golden) for index, image in enumerate(images))
-    limit = GOLDEN_LIMIT[manifest.precision]
-    if not worst <= limit:
-        raise RuntimeFault(
-            f"bundle {bundle.folder}: golden outputs differ by {worst:.2g} of their largest value, limit {limit:g} in "
-            f"{manifest.precision}; calibrate the bundle on this machine"
-        )
-    return worst
-
-
-def _difference(
-    session: Session, image: NDArray[np.generic], index: int, golden: Mapping[str, NDArray[np.generic]]
-) -> float:
-    session.input[0] = image
-    results = session.run()
-    if not set(golden) <= set(results):
-        return float("inf")
-    gaps = [
-        np.abs(results[name][0] - expected[index]).max() / np.abs(expected[index]).max()
-        for name, expected in golden.items()
-    ]
-    return float(np.max(gaps))  # np.max keeps nan, which then fails the limit
+def _needed(manifest: Manifest) -> set[str]:
+    """Name the files that the manifest speaks of."""
+    networks = {path for model in manifest.models for path in (model.file, model.golden)}
+    settings = {head.settings for head in manifest.heads}
+    return networks | settings | {manifest.preprocessing.golden} | set(manifest.evidence)
 
 
 def _verified(folder: Path, file: BundleFile) -> bytes:
@@ -183,9 +165,10 @@ def _verified(folder: Path, file: BundleFile) -> bytes:
 def _read(folder: Path, path: str, bundle: Path) -> bytes:
     target = folder / _safe(path)
     try:
-        if target.is_symlink() or target.stat().st_size > LARGEST_FILE_BYTES:
+        found = target.lstat()
+        if not stat.S_ISREG(found.st_mode) or found.st_size > LARGEST_FILE_BYTES:
             raise RuntimeFault(
-                f"bundle {bundle}: {path} is a link or over {LARGEST_FILE_BYTES} bytes; install it again"
+                f"bundle {bundle}: {path} is a link, no file or over {LARGEST_FILE_BYTES} bytes; install it again"
             )
         return target.read_bytes()
     except OSError as cause:
@@ -196,7 +179,7 @@ def _read(folder: Path, path: str, bundle: Path) -> bytes:
 
 def _safe(path: str) -> str:
     parts = path.split("/")
-    if path.startswith("/") or "\\" in path or any(part in {"", ".", ".."} for part in parts):
+    if path.startswith("/") or "\\" in path or "\0" in path or any(part in {"", ".", ".."} for part in parts):
         raise RuntimeFault(f"bundle: file name {path!r} leaves the bundle's folder; build the bundle again")
     return path
 

@@ -11,15 +11,18 @@ from appliance.schema.clocks import HostNs, UtcNs
 from appliance.schema.health import Alarm
 from appliance.schema.label import Label
 from appliance.schema.part import PartEntered, PartExposed, PartId
-from appliance.schema.verdict import InspectionResult, Verdict
+from appliance.schema.verdict import InspectionResult, ShadowResult, Verdict
 
-Fact = PartEntered | PartExposed | InspectionResult | Verdict | Actuation | PlcAcknowledged | Label | Alarm
+Fact = (
+    PartEntered | PartExposed | InspectionResult | Verdict | ShadowResult | Actuation | PlcAcknowledged | Label | Alarm
+)
 
 KEYS: Mapping[str, tuple[str, ...]] = {
     "entered": ("part",),
     "exposures": ("part", "camera", "trigger_index"),
     "results": ("part",),
     "verdicts": ("part",),
+    "shadow_results": ("part", "bundle"),
     "actuations": ("part",),
     "plc_acknowledgements": ("part",),
     "labels": ("label_id",),
@@ -50,6 +53,8 @@ def row_of(fact: Fact) -> Row:
             return Row("results", fact.part, fact.finished, _result(fact))
         case Verdict():
             return Row("verdicts", fact.part, fact.decided, _verdict(fact))
+        case ShadowResult():
+            return Row("shadow_results", fact.part, fact.finished, _shadow(fact))
         case Actuation():
             return Row("actuations", fact.part, fact.at, _actuation(fact))
         case PlcAcknowledged():
@@ -127,6 +132,23 @@ def _verdict(fact: Verdict) -> dict[str, Any]:
         "decided_ns": fact.decided,
         "decide_by_ns": fact.decide_by,
         "sequence": fact.sequence,
+        "body": _body(fact),
+    }
+
+
+def _shadow(fact: ShadowResult) -> dict[str, Any]:
+    return {
+        "finished_ns": fact.finished,
+        "bundle": fact.bundle,
+        "runtime": fact.runtime,
+        "precision": fact.precision,
+        "disposition": fact.disposition.value,
+        "reasons": _json(fact.reasons),
+        "active": fact.active,
+        "active_disposition": fact.active_disposition.value,
+        "agrees": int(fact.agrees),
+        "score": max((view.score for view in fact.views), default=None),
+        "views": _json(fact.views),
         "body": _body(fact),
     }
 

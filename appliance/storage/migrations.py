@@ -4,6 +4,7 @@
             ├─n exposures        camera lines fired for it         `labels_current`: the newest label of each part
             ├─1 results          what the model saw
             ├─1 verdicts         what was decided
+            ├─n shadow_results   what a shadow bundle would have decided, one per bundle
             ├─1 actuations       what the gate did
             ├─1 plc_acknowledgements
             ├─n images           what was kept of its frames, or why not
@@ -17,7 +18,7 @@ import sqlite3
 
 from sqlite_utils import Database, Migrations
 
-FACTS = (
+_FIRST_FACTS = (
     "parts",
     "entered",
     "exposures",
@@ -30,6 +31,8 @@ FACTS = (
     "alarms",
     "audit",
 )
+
+FACTS = (*_FIRST_FACTS, "shadow_results")
 """Tables whose rows are written once: triggers forbid UPDATE and DELETE."""
 
 _TABLES = """
@@ -128,6 +131,15 @@ SELECT l.* FROM labels l
 WHERE l.id = (SELECT max(m.id) FROM labels m WHERE m.part = l.part)
 """
 
+_SHADOW_RESULTS = """
+CREATE TABLE shadow_results (
+    part INTEGER NOT NULL REFERENCES parts(id), bundle TEXT NOT NULL, utc_ns INTEGER NOT NULL,
+    finished_ns INTEGER NOT NULL, runtime TEXT NOT NULL, precision TEXT NOT NULL, disposition TEXT NOT NULL,
+    reasons TEXT NOT NULL, active TEXT NOT NULL, active_disposition TEXT NOT NULL, agrees INTEGER NOT NULL, score REAL,
+    views TEXT NOT NULL, body BLOB NOT NULL, PRIMARY KEY (part, bundle)
+) STRICT
+"""
+
 _record = Migrations("record")
 
 
@@ -136,12 +148,23 @@ def _facts(database: Database) -> None:
     """Create the fact tables, their guards and the joining views."""
     for statement in (*_TABLES.split(";"), _INSPECTIONS, _LABELS_CURRENT):
         database.conn.execute(statement)
-    for table in FACTS:
-        for deed in ("UPDATE", "DELETE"):
-            database.conn.execute(
-                f"CREATE TRIGGER {table}_no_{deed.lower()} BEFORE {deed} ON {table} "
-                f"BEGIN SELECT raise(ABORT, '{table}: facts are written once and never changed'); END"
-            )
+    for table in _FIRST_FACTS:
+        _guard(database, table)
+
+
+@_record(name="shadow_results")  # type: ignore[untyped-decorator]
+def _shadow_results(database: Database) -> None:
+    """Create the table of what shadow bundles would have decided."""
+    database.conn.execute(_SHADOW_RESULTS)
+    _guard(database, "shadow_results")
+
+
+def _guard(database: Database, table: str) -> None:
+    for deed in ("UPDATE", "DELETE"):
+        database.conn.execute(
+            f"CREATE TRIGGER {table}_no_{deed.lower()} BEFORE {deed} ON {table} "
+            f"BEGIN SELECT raise(ABORT, '{table}: facts are written once and never changed'); END"
+        )
 
 
 def migrate(connection: sqlite3.Connection) -> None:

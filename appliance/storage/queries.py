@@ -123,6 +123,14 @@ def summary(connection: sqlite3.Connection) -> Summary:
         connection.execute("COMMIT")
 
 
+def shadow_tally(connection: sqlite3.Connection, bundle: str) -> dict[tuple[str, str], int]:
+    """Count the parts by (disposition of the active bundle, disposition of this shadow bundle)."""
+    rows = connection.execute(
+        "SELECT active_disposition, disposition, count(*) FROM shadow_results WHERE bundle = ? GROUP BY 1, 2", (bundle,)
+    )
+    return {(row[0], row[1]): row[2] for row in rows}
+
+
 def audit_entries(connection: sqlite3.Connection) -> Iterator[AuditEntry]:
     """Give the audit chain, oldest link first."""
     for row in connection.execute(

@@ -1,6 +1,7 @@
 """Turn the anomaly model's distance map into a score, a calibrated map and findings."""
 
-import cv2
+import math
+
 import msgspec
 import numpy as np
 from msgspec import Struct
@@ -8,92 +9,81 @@ from numpy.typing import NDArray
 
 from appliance.decision import anomaly_map
 from appliance.decision.anomaly_map import MapStatistics
+from appliance.ports.runtime import Tensors
+from appliance.ports.task import Interpretation, Window
+from appliance.schema.bundle import Head
 from appliance.schema.errors import RuntimeFault
-from appliance.schema.finding import Box, Finding
+from appliance.schema.finding import Finding
+from appliance.tasks.regions import MOST_REGIONS, Regions, split
 
-KIND = "anomaly"
 OUTPUT = "map"
-# The strongest regions are listed; a part with more is rejected all the same.
-MOST_FINDINGS = 16
 # A finding extends to half of its peak, as the width of a blurred spot is commonly measured.
 EXTENT_SHARE = 0.5
 
 
 class MapReading(Struct, frozen=True):
-    """Read how a map becomes a score and findings from a bundle's `settings.json`; other keys are for people."""
+    """Read how a map becomes a score from a bundle's settings; other keys are for people."""
 
-    roi: tuple[int, int, int, int] | None
     top_share: float
-    finding_level: float
 
 
-class AnomalyResult(Struct, frozen=True):
-    """State what one map says."""
+class AnomalyInterpreter:
+    """Interpret the maps of one head for one window; holds the calibrated map's memory."""
 
-    score: float
-    """Image score; nan when the map is not finite, which no limit accepts."""
-    findings: tuple[Finding, ...]
-    """Strongest first."""
-    peak_px: tuple[float, float]
-    """(x, y) of the strongest cell's centre in frame pixels."""
     map: NDArray[np.float32]
-    """(rows, cols) float32 standard deviations from good; owned by the task, valid until its next call."""
+    """(rows, cols) float32 standard deviations from good; owned by the interpreter, valid until its next call."""
+    peak_px: tuple[float, float]
+    """(x, y) of the strongest cell's centre in frame pixels, of the last call."""
 
+    def __init__(self, head: Head, settings: MapReading, known: MapStatistics, window: Window) -> None:
+        """Take the head, whose one class names the level of a finding, settings, statistics, and the images' window."""
+        self._kind, self._settings, self._known = head.classes[0], settings, known
+        self._regions = Regions(window, (known.mean.shape[0], known.mean.shape[1]))
+        self.map = np.zeros(known.mean.shape, np.float32)
+        self.peak_px = (window.x_px, window.y_px)
+        self._above = np.zeros(known.mean.shape, np.uint8)
 
-class AnomalyTask:
-    """Interpret the maps of one bundle for frames of one shape; holds the calibrated map's memory."""
+    def interpret(self, tensors: Tensors, index: int = 0) -> Interpretation:
+        """Give the score and one finding per connected region over the level; keeps no reference to the tensors.
 
-    def __init__(self, reading: MapReading, known: MapStatistics, frame_shape: tuple[int, int]) -> None:
-        """Take the bundle's reading and statistics; frame_shape: (rows, cols) of the camera's frames in pixels."""
-        self._reading, self._known = reading, known
-        rows, cols = known.mean.shape
-        x, y, width, height = reading.roi or (0, 0, frame_shape[1], frame_shape[0])
-        self._origin = (x, y)
-        self._cell = (width / cols, height / rows)
-        self._map = np.zeros((rows, cols), np.float32)
-        self._above = np.zeros((rows, cols), np.uint8)
-
-    def interpret(self, tensors: dict[str, NDArray[np.float32]]) -> AnomalyResult:
-        """Give the result for the model's outputs; keeps no reference to them. Raises RuntimeFault without a map."""
+        RuntimeFault when the map is missing or of another shape.
+        """
         distances = tensors.get(OUTPUT)
-        if distances is None or distances.shape[1:] != self._map.shape:
+        if distances is None or distances.shape[1:] != self.map.shape or index >= len(distances):
             raise RuntimeFault(
-                f"anomaly task: outputs {sorted(tensors)} hold no `{OUTPUT}` of {self._map.shape} cells; "
+                f"anomaly task: outputs {sorted(tensors)} hold no `{OUTPUT}` of {self.map.shape} cells; "
                 "use a bundle of task anomaly"
             )
-        anomaly_map.deviations(distances[0], self._known, out=self._map)
-        if not np.isfinite(self._map).all():
-            return AnomalyResult(float("nan"), (), (0.0, 0.0), self._map)
-        row, col = divmod(int(self._map.argmax()), self._map.shape[1])
-        return AnomalyResult(
-            score=anomaly_map.image_score(self._map, self._reading.top_share),
-            findings=self._findings(),
-            peak_px=(self._origin[0] + (col + 0.5) * self._cell[0], self._origin[1] + (row + 0.5) * self._cell[1]),
-            map=self._map,
-        )
+        anomaly_map.deviations(distances[index], self._known, out=self.map)
+        if not np.isfinite(self.map).all():
+            return Interpretation(math.nan, ())
+        row, col = divmod(int(self.map.argmax()), self.map.shape[1])
+        self.peak_px = self._regions.centre(row, col)
+        return Interpretation(anomaly_map.image_score(self.map, self._settings.top_share), self._findings())
 
     def _findings(self) -> tuple[Finding, ...]:
-        np.greater(self._map, self._reading.finding_level, out=self._above.view(np.bool_))
-        if not self._above.any():
-            return ()
-        count, labels = cv2.connectedComponents(self._above, connectivity=8)
-        found = [self._finding(labels == label) for label in range(1, count)]
-        return tuple(sorted(found, key=lambda finding: -finding.score)[:MOST_FINDINGS])
-
-    def _finding(self, region: NDArray[np.bool_]) -> Finding:
-        peak = float(self._map[region].max())
+        np.greater(self.map, self._kind.threshold, out=self._above.view(np.bool_))
         # The network sees wider than a cell, so a strong defect lifts its surroundings over the level too.
-        rows, cols = np.nonzero(region & (self._map >= min(peak, EXTENT_SHARE * peak)))
-        left, top = int(cols.min()), int(rows.min())
-        width, height = int(cols.max()) - left + 1, int(rows.max()) - top + 1
-        wide, high = self._cell
-        return Finding(
-            kind=KIND,
-            score=peak,
-            confidence=None,
-            box=Box(self._origin[0] + left * wide, self._origin[1] + top * high, width * wide, height * high),
-            area_px=len(rows) * wide * high,
-        )
+        pieces = [
+            piece
+            for spot in self._regions.find(self._above, self.map)
+            for piece in split(spot, self.map, min(spot.strength, EXTENT_SHARE * spot.strength))
+        ]
+        pieces.sort(key=lambda piece: -piece.strength)
+        found = []
+        for piece in pieces[:MOST_REGIONS]:
+            region = self._regions.place(piece)
+            found.append(
+                Finding(
+                    self._kind.name,
+                    piece.strength,
+                    None,
+                    region.box,
+                    area_px=region.area_px,
+                    polygon=region.polygon,
+                )
+            )
+        return tuple(found)
 
 
 def read_settings(content: bytes) -> MapReading:

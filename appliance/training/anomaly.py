@@ -5,9 +5,6 @@ the same precision, the same graph. Scores of good images come from models that 
 """
 
 import hashlib
-import importlib.metadata
-import io
-import platform
 from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
@@ -18,19 +15,17 @@ from numpy.typing import NDArray
 from appliance.decision import anomaly_map
 from appliance.decision.anomaly_map import MapStatistics, Placement
 from appliance.decision.calibration import FEWEST_GOOD_IMAGES, calibrate
-from appliance.ports.runtime import Runtime, Session
-from appliance.schema.bundle import Manifest
+from appliance.ports.runtime import Runtime, Session, Tensors
+from appliance.schema.bundle import ClassSpec, DataSnapshot, Head, Preprocessing, TaskName
 from appliance.schema.errors import ConfigError
 from appliance.schema.frame import PixelFormat
 from appliance.training import coreset, weights
 from appliance.training.anomaly_graph import CELL_PX, CHANNELS, Memory, anomaly_model, feature_model
+from appliance.training.package import Contents, FittedBundle, Network, npz, pack
 from kernels.preprocess import Preprocessor
 
-BUNDLE_FORMAT = 1
-TASK = "anomaly"
-GOLDEN_IMAGES = 2
-# Their versions are recorded: they can change a result in its last digits.
-PACKAGES = ("numpy", "onnx", "onnxruntime", "openvino")
+SETTINGS = "settings.json"
+STATISTICS = "statistics.npz"
 # Cells over the level that 95 % of good images stay under everywhere are shown as findings.
 FINDING_QUANTILE = 0.95
 # Good images this many median deviations above the median are shown to a person. Scores lean to the right, so it is
@@ -66,22 +61,11 @@ class AnomalyOptions(Struct, frozen=True):
 class AnomalySettings(Struct, frozen=True):
     """State how a bundle's map becomes a score and findings; `settings.json` of the bundle."""
 
-    roi: tuple[int, int, int, int] | None
-    """(x, y, width, height) in frame pixels; None is the whole frame."""
     top_share: float
     finding_level: float
     """Calibrated map value from which a cell belongs to a finding."""
     placement: Placement
     seed: int
-
-
-class FittedBundle(Struct, frozen=True):
-    """Hold a fitted model as its manifest (files not yet listed) and the content of each file, ready to be stored."""
-
-    manifest: Manifest
-    files: dict[str, bytes]
-    suspects: tuple[int, ...]
-    """Places in the series of frames that look unlike the other good ones; a defect among them raises the limits."""
 
 
 def fit_anomaly(
@@ -104,7 +88,7 @@ def fit_anomaly(
     options = options or AnomalyOptions()
     tell = progress or _silent
     state = weights.efficientnet_lite0()
-    images, digest = _images(frames, pixel_format, options, tell)
+    images, first, digest = _images(frames, pixel_format, options, tell)
     folds = _folds(groups or [str(index) for index in range(len(images))], len(images), options)
 
     tell("features", 0.2)
@@ -119,40 +103,28 @@ def fit_anomaly(
 
     tell("final model", 0.85)
     model = anomaly_model(state, options.size, _memory(features, options.patches, random))
-    session = runtime.load(model, precision, options.threads)
     known = anomaly_map.statistics(distances, options.placement)
     scores, level = _good_scores(distances, folds, options)
-    golden: dict[str, NDArray[np.generic]] = {
-        "images": images[:GOLDEN_IMAGES],
-        "map": _maps(session, images[:GOLDEN_IMAGES]),
-    }
-    settings = AnomalySettings(options.roi, options.top_share, level, options.placement, options.seed)
-    tell("done", 1.0)
-    return FittedBundle(
-        manifest=Manifest(
-            format=BUNDLE_FORMAT,
-            task=TASK,
-            created=created,
-            input_rows=options.size[0],
-            input_columns=options.size[1],
-            pixel_format=pixel_format,
-            runtime=runtime.name,
-            precision=session.precision,
-            training_images=len(images),
-            training_sha256=digest,
-            calibration=calibrate(scores, options.hold_back, options.margin),
-            versions={name: importlib.metadata.version(name) for name in PACKAGES}
-            | {"python": platform.python_version()},
-            files=(),
-        ),
-        files={
-            "model.onnx": model,
-            "settings.json": msgspec.json.format(msgspec.json.encode(settings, order="sorted")),
-            "statistics.npz": _npz({"mean": known.mean, "deviation": known.deviation}),
-            "golden.npz": _npz(golden),
+    settings = AnomalySettings(options.top_share, level, options.placement, options.seed)
+    tell("golden tensors", 0.95)
+    contents = Contents(
+        heads=(Head(TaskName.ANOMALY, (ClassSpec("anomaly", threshold=level),), SETTINGS),),
+        # Mirrored: what lies in the memory itself is at distance 0, where bf16 knows no digit of the result.
+        networks={"model": Network(model, images[:, :, ::-1])},
+        settings={
+            SETTINGS: msgspec.json.format(msgspec.json.encode(settings, order="sorted")),
+            STATISTICS: npz({"mean": known.mean, "deviation": known.deviation}),
         },
+        preprocessing=Preprocessing(pixel_format, *options.size, options.roi),
+        frame=first,
+        data=DataSnapshot(len(images), digest),
+        created=created,
+        calibration=calibrate(scores, options.hold_back, options.margin),
         suspects=_suspects(scores),
     )
+    bundle = pack(contents, runtime, precision, options.threads)
+    tell("done", 1.0)
+    return bundle
 
 
 def _silent(step: str, share: float) -> None:
@@ -165,12 +137,14 @@ def _cells(size: tuple[int, int]) -> tuple[int, int]:
 
 def _images(
     frames: Iterable[Frame], pixel_format: PixelFormat, options: AnomalyOptions, tell: Progress
-) -> tuple[NDArray[np.uint8], str]:
-    """Give the input images (images, rows, cols, 3) uint8 and the SHA-256 over all raw frames in their order."""
+) -> tuple[NDArray[np.uint8], Frame, str]:
+    """Give the input images (images, rows, cols, 3) uint8, the first frame, and the SHA-256 over all in their order."""
     digest = hashlib.sha256()
     preprocessors: dict[tuple[int, ...], Preprocessor] = {}
     images: list[NDArray[np.uint8]] = []
+    first = np.empty(0, np.uint8)
     for frame in frames:
+        first = first if images else frame.copy()
         tell(f"frame {len(images) + 1}", 0.0)
         digest.update(repr(frame.shape).encode())
         digest.update(np.ascontiguousarray(frame).data)
@@ -187,7 +161,7 @@ def _images(
             f"anomaly training: {len(images)} good images, at least {FEWEST_GOOD_IMAGES} are needed, "
             "30 to 60 are better; take more of parts known to be good"
         )
-    return np.stack(images), digest.hexdigest()
+    return np.stack(images), first, digest.hexdigest()
 
 
 def _folds(groups: Sequence[str], images: int, options: AnomalyOptions) -> NDArray[np.intp]:
@@ -213,7 +187,7 @@ def _maps(session: Session, images: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.stack([_run(session, image)["map"][0].copy() for image in images])
 
 
-def _run(session: Session, image: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+def _run(session: Session, image: NDArray[np.uint8]) -> Tensors:
     session.input[0] = image
     return session.run()
 
@@ -244,9 +218,3 @@ def _suspects(scores: Sequence[float]) -> tuple[int, ...]:
     middle = float(np.median(scores))
     spread = float(np.median(np.abs(np.array(scores) - middle))) * 1.4826  # of a bell curve: one standard deviation
     return tuple(index for index, score in enumerate(scores) if score > middle + SUSPECT_DEVIATIONS * spread)
-
-
-def _npz(arrays: dict[str, NDArray[np.generic]]) -> bytes:
-    content = io.BytesIO()
-    np.savez(content, allow_pickle=False, **arrays)
-    return content.getvalue()

@@ -4,17 +4,19 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from appliance.schema.frame import PixelFormat
 from appliance.services import SERVICES
-from appliance.sim.station import service_command
+from appliance.sim.station import Layout, Settings, service_command, write_config
 
 ROOT = Path(__file__).resolve().parents[2]
 UNITS = ROOT / "systemd"
 INSTANCE = {"acquire": "acquire@top"}
-EXPOSURE_LIMIT = {"acquire": 20, "judge": 8, "line": 20, "record": 8, "publish": 15}
+EXPOSURE_LIMIT = {"acquire": 20, "judge": 8, "line": 20, "record": 8, "publish": 15, "shadow": 8}
 """Tenths of systemd's exposure level: at most 2.0 with devices or a network, far less without."""
 
 needs_systemd = pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not installed")
@@ -36,7 +38,7 @@ def station(tmp_path_factory: pytest.TempPathFactory) -> Path:
     installed = root / "etc/systemd/system"
     shutil.copytree(UNITS, installed)
     shutil.copytree("/usr/lib/systemd/system", root / "usr/lib/systemd/system", symlinks=True)
-    for program in ("opt/firstshift/bin/firstshift", "usr/bin/logger"):
+    for program in ("opt/firstshift/bin/firstshift", "opt/firstshift/bin/python", "usr/bin/logger"):
         (root / program).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy("/bin/true", root / program)
     return root
@@ -132,7 +134,34 @@ def test_line_is_watched_closest() -> None:
     }
 
     assert watchdogs["line"] == 2
-    assert all(5 <= seconds <= 10 for service, seconds in watchdogs.items() if service != "line")
+    assert all(5 <= seconds <= 10 for service, seconds in watchdogs.items() if service not in {"line", "shadow"})
+
+
+def test_a_shadow_takes_only_what_nobody_wants() -> None:
+    """The shadow bundle gets idle time, the last of the disk, and is the first to die when memory runs out."""
+    expected = {
+        "CPUSchedulingPolicy": "idle",
+        "CPUWeight": "idle",
+        "IOSchedulingClass": "idle",
+        "OOMScoreAdjust": "1000",
+    }
+    found = dict(re.findall(r"^(\w+)=(.*)$", unit_file("shadow").read_text(), re.MULTILINE))
+
+    assert expected == {key: found.get(key) for key in expected}
+
+
+@pytest.mark.parametrize(("shadow", "code"), [("", 1), ('shadow = "next"', 0), ('shadow = "next', 255)])
+def test_a_shadow_starts_only_where_the_recipe_names_one(tmp_path: Path, shadow: str, code: int) -> None:
+    """A unit that is not needed is skipped; one whose files cannot be read says so."""
+    place = Layout(tmp_path, tmp_path / "run")
+    write_config(place, Settings(10.0, 64, 64, PixelFormat.MONO8, "f32", None))
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(re.sub("shadow = .*", shadow, recipe.read_text()))
+    condition = re.findall(r"^ExecCondition=\S+ (.*)$", unit_file("shadow").read_text(), re.MULTILINE)[0].split()
+    arguments = [str(place.config) if word.endswith("station.toml") else word for word in condition]
+    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False, cwd=ROOT)
+
+    assert (code, code == 255) == (done.returncode, bool(done.stderr))
 
 
 @pytest.mark.skipif(not shutil.which("systemd-sysusers"), reason="systemd-sysusers is not installed")

@@ -21,12 +21,8 @@ def trouble(generator: random.Random) -> Trouble:
     if generator.random() < 0.25:
         return Trouble()
     bus = BusFaults(generator.uniform(0, 0.03), generator.uniform(0, 0.05), generator.randrange(0, 30 * MS) + 1)
-    return Trouble(
-        bus=bus,
-        wire=generator.uniform(0, 0.02),
-        overwritten=generator.uniform(0, 0.01),
-        slow_model=generator.uniform(0, 0.005),
-    )
+    wire, overwritten, model = generator.uniform(0, 0.02), generator.uniform(0, 0.01), generator.uniform(0, 0.005)
+    return Trouble(bus=bus, wire=wire, overwritten=overwritten, slow_model=model, wild_model=model)
 
 
 def actions(generator: random.Random, span_ns: int) -> list[Action]:

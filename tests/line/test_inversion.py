@@ -25,7 +25,7 @@ from firmware_bridge.build import CORE, build_core
 BUILD = Path(__file__).resolve().parents[2] / "build" / "tests"
 LINE, JUDGE = "appliance.services.line", "appliance.services.judge"
 PAIRING, DISPOSITION = "appliance.decision.pairing", "appliance.decision.disposition"
-HARD_DAY = Trouble(bus=BusFaults(0.01, 0.02, 25 * MS), wire=0.005, overwritten=0.02, slow_model=0.02)
+HARD_DAY = Trouble(bus=BusFaults(0.01, 0.02, 25 * MS), wire=0.005, overwritten=0.02, slow_model=0.02, wild_model=0.1)
 PARTS = 300
 RATE_HZ = 20.0
 
@@ -218,13 +218,66 @@ def test_a_score_over_the_limit_is_never_accepted(workshop: Workshop, change: Ch
     assert "defective and accepted" in kinds(play(judge=judge.JudgeNode))
 
 
-FAILURE = "if view.failure is not None or view.result is None:"
+def test_a_score_that_is_no_number_is_never_accepted(workshop: Workshop) -> None:
+    """Minus infinity is under every limit and says nothing but that the model failed."""
+    wild = Trouble(wild_model=0.5)
+    disposition = workshop.turn(DISPOSITION, ("math.isnan(score) or score == -math.inf", "math.isnan(score)"))
+    judge = workshop.turn(JUDGE, instead={DISPOSITION: disposition.__name__})
+
+    assert set() == kinds(play(trouble=wild))
+    assert "defective and accepted" in kinds(play(judge=judge.JudgeNode, trouble=wild))
+
+
+@pytest.mark.parametrize(
+    ("module", "change"),
+    [
+        (DISPOSITION, ("if rule_broken:", "if False:")),
+        (DISPOSITION, ("return Disposition.REJECT, Reason.RULE_BROKEN", "return OF_BAND[Band.BELOW]")),
+        (JUDGE, ("rule_broken=broken", "rule_broken=False")),
+        (JUDGE, ("broken = bool(view.result.broken_rules)", "broken = not view.result.broken_rules")),
+    ],
+    ids=["not_looked_at", "accepted", "not_told", "turned"],
+)
+def test_a_broken_rule_is_never_accepted(workshop: Workshop, module: str, change: Change) -> None:
+    """A defect that only a rule sees, beside a good score, holds its part back."""
+    if module == DISPOSITION:
+        judge = workshop.turn(JUDGE, instead={DISPOSITION: workshop.turn(DISPOSITION, change).__name__})
+    else:
+        judge = workshop.turn(JUDGE, change)
+
+    assert "defective and accepted" in kinds(play(judge=judge.JudgeNode))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("inspector = part.inspector\n        if not", "inspector = self._bundles.active\n        if not"),
+        ("inspector = part.inspector\n        result", "inspector = self._bundles.active\n        result"),
+    ],
+    ids=["looked_at_by_the_newest", "named_after_the_newest"],
+)
+def test_a_part_keeps_its_bundle(workshop: Workshop, change: Change) -> None:
+    """A part that entered before a swap is judged, and named, by the bundle that was active then."""
+
+    def swapped(judge: type[JudgeNode]) -> LineWorld:
+        world = LineWorld(build_core(BUILD), PARTS, RATE_HZ, 7, Trouble(model_ns=20 * MS), judge=judge)
+        swaps = [Action(2 * S + step * 37 * MS, "rollback", "bundle") for step in range(1, 100)]
+        world.play([Action(0, "stage", "next"), Action(2 * S, "activate", "next"), *swaps])
+        return world
+
+    broken = kinds(swapped(workshop.turn(JUDGE, change).JudgeNode))
+
+    assert set() == kinds(swapped(JudgeNode))
+    assert any("its result names" in kind for kind in broken)
+
+
+FAILURE = "view.failure is not None or view.result is None or limits"
 
 
 def test_a_view_that_failed_is_never_accepted(workshop: Workshop) -> None:
     """A result that came too late, or from pixels that were overwritten meanwhile, decides nothing."""
     slow = Trouble(slow_model=0.3, model_ns=4 * MS)
-    turned = workshop.turn(JUDGE, (FAILURE, "if view.result is None:"))
+    turned = workshop.turn(JUDGE, (FAILURE, "view.result is None or limits"))
 
     assert set() == kinds(play(trouble=slow))
     assert late_accepts(play(trouble=slow)) == 0

@@ -12,15 +12,18 @@ from hypothesis import strategies as st
 from appliance.decision import anomaly_map
 from appliance.decision.anomaly_map import MapStatistics, Placement
 from appliance.decision.calibration import clopper_pearson
+from appliance.ports.task import Interpretation, Window
 from appliance.runtimes.onnx import OnnxRuntime
+from appliance.schema.bundle import ClassSpec, Head, TaskName
 from appliance.schema.errors import ConfigError, RuntimeFault
 from appliance.schema.frame import PixelFormat
-from appliance.storage import bundle
-from appliance.tasks.anomaly import AnomalyTask, MapReading, read_settings, read_statistics
+from appliance.storage import bundle, golden
+from appliance.tasks.anomaly import AnomalyInterpreter, MapReading, read_settings, read_statistics
 from appliance.training import anomaly as training
 from appliance.training import coreset
-from appliance.training.anomaly import AnomalyOptions, FittedBundle, fit_anomaly
+from appliance.training.anomaly import AnomalyOptions, fit_anomaly
 from appliance.training.anomaly_graph import CHANNELS
+from appliance.training.package import FittedBundle
 from kernels import build
 from kernels.preprocess import Preprocessor
 
@@ -67,20 +70,31 @@ def fitted() -> FittedBundle:
 class Inspection:
     """Run a fitted bundle the way the judge does."""
 
-    def __init__(self, fitted: FittedBundle, folder: Path, frame_shape: tuple[int, int] = SHAPE) -> None:
+    def __init__(self, fitted: FittedBundle, folder: Path) -> None:
         bundle.write(folder, fitted.manifest, fitted.files)
         stored = bundle.read(folder)
         self.manifest = stored.manifest
-        self.reading = read_settings(stored.files["settings.json"])
+        (self.head,) = self.manifest.heads
+        (model,) = self.manifest.models
+        self.settings = read_settings(stored.files[self.head.settings])
         self.known = read_statistics(bundle.arrays(stored, "statistics.npz"))
-        self.session = OnnxRuntime().load(stored.model, "f32", 1)
-        bundle.verify_session(stored, self.session)
+        self.session = OnnxRuntime().load(stored.files[model.file], "f32", 1)
+        golden.verify_session(stored, model, self.session)
 
-    def result(self, frame: np.ndarray):
-        size = (self.manifest.input_rows, self.manifest.input_columns)
-        shape = (frame.shape[0], frame.shape[1])
-        Preprocessor(shape, self.manifest.pixel_format, self.reading.roi, size).run(frame, self.session.input)
-        return AnomalyTask(self.reading, self.known, shape).interpret(self.session.run())
+    def interpreter(self, frame: np.ndarray) -> AnomalyInterpreter:
+        """Inspect a frame and give the interpreter behind it."""
+        how = self.manifest.preprocessing
+        preprocessor = Preprocessor(
+            (frame.shape[0], frame.shape[1]), how.pixel_format, how.roi, (how.rows, how.columns)
+        )
+        preprocessor.run(frame, self.session.input)
+        said = AnomalyInterpreter(self.head, self.settings, self.known, Window(*preprocessor.roi))
+        self.last = said.interpret(self.session.run())
+        return said
+
+    def result(self, frame: np.ndarray) -> Interpretation:
+        self.interpreter(frame)
+        return self.last
 
 
 @pytest.fixture(scope="module")
@@ -103,12 +117,13 @@ def test_defects_stand_out(inspection: Inspection) -> None:
 )
 def test_defect_is_found_where_it_is(inspection: Inspection, kind: str, place: tuple[int, int, int, int]) -> None:
     """The strongest finding overlaps the defect in frame pixels, and the peak lies within a cell of it."""
-    result = inspection.result(part(3000, kind))
+    peak = inspection.interpreter(part(3000, kind)).peak_px
+    result = inspection.last
     box = result.findings[0].box
     assert box is not None
     slack = 17  # one cell of the map
-    inside_x = place[0] - slack <= result.peak_px[0] <= place[2] + slack
-    inside_y = place[1] - slack <= result.peak_px[1] <= place[3] + slack
+    inside_x = place[0] - slack <= peak[0] <= place[2] + slack
+    inside_y = place[1] - slack <= peak[1] <= place[3] + slack
 
     assert (True, True) == (inside_x, inside_y)
     overlap_x = min(place[2], box.x_px + box.width_px) - max(place[0], box.x_px)
@@ -125,11 +140,11 @@ def test_manifest_states_what_was_done(fitted: FittedBundle) -> None:
 
     assert ("anomaly", 128, 160, "onnx", "f32", 30) == (
         manifest.task,
-        manifest.input_rows,
-        manifest.input_columns,
+        manifest.preprocessing.rows,
+        manifest.preprocessing.columns,
         manifest.runtime,
         manifest.precision,
-        manifest.training_images,
+        manifest.data.images,
     )
     assert 30 == limits.images == len(limits.scores)
     assert pytest.approx(1 / 31) == limits.overkill_expected
@@ -190,36 +205,60 @@ def test_region_of_interest_is_kept(tmp_path: Path) -> None:
     options = AnomalyOptions(size=(128, 128), patches=200, roi=roi, threads=1)
     fitted = fit_anomaly((part(s) for s in range(20)), PixelFormat.BAYER_RG8, OnnxRuntime(), "f32", CREATED, options)
     inspection = Inspection(fitted, tmp_path / "b")
-    dent, clean, outside = (inspection.result(part(500, kind)) for kind in ("dent", None, "scratch"))
 
-    assert pytest.approx((255, 170), abs=14) == dent.peak_px
+    assert pytest.approx((255, 170), abs=14) == inspection.interpreter(part(500, "dent")).peak_px
+    clean, outside = (inspection.result(part(500, kind)) for kind in (None, "scratch"))
+
     assert clean.score == outside.score
 
 
-def test_map_that_is_no_number_has_no_score() -> None:
+def interpreter(cells: tuple[int, int], window: Window, top_share: float = 0.01) -> AnomalyInterpreter:
+    """Give an interpreter whose maps are already in standard deviations, with findings over 3."""
+    known = MapStatistics(np.zeros(cells, np.float32), np.ones(cells, np.float32))
+    head = Head(TaskName.ANOMALY, (ClassSpec("anomaly", threshold=3.0),), "settings.json")
+    return AnomalyInterpreter(head, MapReading(top_share), known, window)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_map_that_is_no_number_has_no_score(value: float) -> None:
     """A broken model yields nan, which no limit accepts."""
-    known = MapStatistics(np.zeros((4, 4), np.float32), np.ones((4, 4), np.float32))
-    task = AnomalyTask(MapReading(None, 0.01, 3.0), known, (32, 32))
-    broken = np.full((1, 4, 4), np.nan, np.float32)
+    task = interpreter((4, 4), Window(0, 0, 32, 32))
+    broken = np.zeros((1, 4, 4), np.float32)
+    broken[0, 2, 2] = value
 
     assert np.isnan(task.interpret({"map": broken}).score)
-    with pytest.raises(RuntimeFault, match="hold no `map`"):
-        task.interpret({"logits": broken})
+    for outputs in ({"logits": broken}, {"map": broken[:, 1:]}, {"map": broken[:0]}):
+        with pytest.raises(RuntimeFault, match="hold no `map`"):
+            task.interpret(outputs)
 
 
 def test_regions_are_listed_strongest_first() -> None:
     """Each connected region above the level is one finding, down to half its peak, in frame pixels."""
-    known = MapStatistics(np.zeros((8, 8), np.float32), np.ones((8, 8), np.float32))
-    distances = np.zeros((1, 8, 8), np.float32)
-    distances[0, 1, 1:3] = 5
-    distances[0, 5:8, 6] = (9, 5, 4)
-    result = AnomalyTask(MapReading((10, 20, 80, 160), 0.0, 3.0), known, (400, 400)).interpret({"map": distances})
+    task = interpreter((8, 8), Window(10, 20, 80, 160), top_share=0.0)
+    distances = np.zeros((2, 8, 8), np.float32)
+    distances[1, 1, 1:3] = 5
+    distances[1, 5:8, 6] = (9, 5, 4)
+    result = task.interpret({"map": distances}, index=1)
     boxes = [
         (f.box.x_px, f.box.y_px, f.box.width_px, f.box.height_px, f.area_px, f.score) for f in result.findings if f.box
     ]
 
     assert [(70, 120, 10, 40, 400, 9), (20, 40, 20, 20, 400, 5)] == boxes
-    assert (9.0, (75.0, 130.0)) == (result.score, result.peak_px)
+    assert {(70, 120), (80, 120), (80, 160), (70, 160)} == set(result.findings[0].polygon)
+    assert (9.0, (75.0, 130.0)) == (result.score, task.peak_px)
+    assert (0.0, ()) == (task.interpret({"map": distances}).score, task.interpret({"map": distances}).findings)
+
+
+def test_peaks_of_one_region_are_told_apart() -> None:
+    """Two defects whose surroundings touch are two findings, each at its own place."""
+    task = interpreter((3, 8), Window(0, 0, 80, 30))
+    distances = np.full((1, 3, 8), 3.5, np.float32)
+    distances[0, 1, 1], distances[0, 1, 6] = 10, 8
+    result = task.interpret({"map": distances})
+
+    assert [("anomaly", 10, (10, 10)), ("anomaly", 8, (60, 10))] == [
+        (f.kind, f.score, (f.box.x_px, f.box.y_px)) for f in result.findings if f.box
+    ]
 
 
 @pytest.mark.parametrize("placement", list(Placement))

@@ -28,7 +28,7 @@ def images(size: tuple[int, int]) -> dict[str, np.ndarray]:
 
 
 def torch_network(torch, state):  # noqa: C901 (a whole network in one place, to be read against the paper)
-    """Build EfficientNet-Lite0 up to stride 16 from the paper's table, in eager torch with separate batch norms."""
+    """Build EfficientNet-Lite0 from the paper's table, in eager torch with separate batch norms."""
     functional = torch.nn.functional
 
     def same(x, kernel: int, stride: int):
@@ -62,6 +62,8 @@ def torch_network(torch, state):  # noqa: C901 (a whole network in one place, to
             (2, 5, 2, 24, 40),
             (3, 3, 2, 40, 80),
             (3, 5, 1, 80, 112),
+            (4, 5, 2, 112, 192),
+            (1, 3, 1, 192, 320),
         )
     ]
 
@@ -85,7 +87,9 @@ def torch_network(torch, state):  # noqa: C901 (a whole network in one place, to
                     if before.shape == x.shape:
                         x = x + before
                     index += 1
-                taps[{1: "s4", 2: "s8", 4: "s16"}.get(stage)] = x.numpy()
+                taps[{1: "s4", 2: "s8", 3: "s16_early", 4: "s16", 6: "s32"}.get(stage)] = x.numpy()
+            wide = functional.relu6(unit("_conv_head", "_bn1", 320, 1280, 1, 1, 1)(x))
+            taps["pooled"] = wide.mean(dim=(2, 3)).numpy()
         return taps
 
     return forward
@@ -96,7 +100,7 @@ def test_equal_to_torch(state, size: tuple[int, int]) -> None:
     """Every tap equals an independent torch implementation to 1e-4 of the tap's largest value."""
     torch = pytest.importorskip("torch", reason="torch is not installed: parity of the export is not checked here")
     forward = torch_network(torch, state)
-    taps = ("s4", "s8", "s16")
+    taps = tuple(backbone.TAPS)
     session = OnnxRuntime().load(backbone.efficientnet_lite0(state, size, taps), "f32", 1)
     for name, image in images(size).items():
         session.input[0] = image
@@ -131,9 +135,57 @@ def test_export_is_reproducible(state) -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "taps"), [((100, 96), ("s8",)), ((16, 16), ("s8",)), ((64, 64), ("s32",)), ((64, 64), ())]
+    ("size", "taps"), [((100, 96), ("s8",)), ((16, 16), ("s8",)), ((64, 64), ("s64",)), ((64, 64), ())]
 )
 def test_impossible_request_is_refused(state, size: tuple[int, int], taps: tuple[str, ...]) -> None:
     """A size that is no multiple of 16 or an unknown tap is refused with the choices."""
     with pytest.raises(ValueError, match=r"multiples of 16|choose from"):
         backbone.efficientnet_lite0(state, size, taps)
+
+
+def test_known_picture_is_recognised(state) -> None:
+    """The pooled vector carries what ImageNet's classes are read from: a smooth scene keeps its class when mirrored."""
+    session = OnnxRuntime().load(backbone.efficientnet_lite0(state, (224, 224), ("pooled",), batch=2), "f32", 1)
+    scene = images((224, 224))["scene"]
+    session.input[0], session.input[1] = scene, scene[:, ::-1]
+    vectors = session.run()["pooled"]
+    logits = vectors @ np.asarray(state["_fc.weight"]).T + np.asarray(state["_fc.bias"])
+    best, mirrored = (set(np.argsort(row)[-5:].tolist()) for row in logits)
+
+    assert (2, 1280) == vectors.shape
+    assert len(best & mirrored) >= 3
+
+
+def test_batch_gives_what_single_images_give(state) -> None:
+    """Each entry of a batch equals the image alone, at every tap, also where a stride does not divide the size."""
+    size, taps = (48, 80), tuple(backbone.TAPS)
+    single, batched = (
+        OnnxRuntime().load(backbone.efficientnet_lite0(state, size, taps, batch), "f32", 1) for batch in (1, 3)
+    )
+    several = list(images(size).values())
+    batched.input[...] = several
+    together = {tap: tensor.copy() for tap, tensor in batched.run().items()}
+    for index, image in enumerate(several):
+        single.input[0] = image
+        alone = single.run()
+        for tap in taps:
+            assert backbone.tap_shape(tap, size, 3) == together[tap].shape
+            assert np.allclose(alone[tap][0], together[tap][index], atol=1e-4)
+
+
+def test_rounded_weights_are_those_of_bf16(state) -> None:
+    """Weights of the rounded state have 8 significant bits after folding, and results stay near the original."""
+    size = (64, 64)
+    content = backbone.efficientnet_lite0(backbone.rounded(state), size, ("pooled",))
+    for constant in onnx.load_model_from_string(content).graph.initializer:
+        if constant.name.endswith("conv.weight") or constant.name == "_conv_stem.weight":
+            bits = onnx.numpy_helper.to_array(constant).view(np.uint32)
+
+            assert not (bits & 0xFFFF).any(), constant.name
+    exact, near = (
+        OnnxRuntime().load(one, "f32", 1) for one in (backbone.efficientnet_lite0(state, size, ("pooled",)), content)
+    )
+    exact.input[0] = near.input[0] = images(size)["scene"]
+    expected, found = exact.run()["pooled"], near.run()["pooled"]
+
+    assert np.linalg.norm(expected - found) < 0.05 * np.linalg.norm(expected)

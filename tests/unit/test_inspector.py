@@ -10,7 +10,8 @@ from appliance.runtimes.openvino import OpenVinoRuntime
 from appliance.schema.clocks import CameraNs, HostNs
 from appliance.schema.errors import ConfigError, RuntimeFault
 from appliance.schema.frame import FrameCounts, FrameReady, PixelFormat, SlotRef
-from appliance.services._inspector import load_inspector, open_runtime, verify_bundle
+from appliance.services._inspector import load_inspector, verify_bundle
+from appliance.services._runtimes import open_runtime
 from appliance.sim.parts.dayone import code_bayer_rg8, good_frames
 from appliance.sim.parts.renderer import Renderer, part_generator
 from appliance.sim.parts.truth import PartTruth
@@ -117,14 +118,14 @@ def test_a_changed_byte_is_refused(folder: Path, tmp_path: Path) -> None:
 
 
 def test_verify_says_what_it_checked(folder: Path) -> None:
-    """`bundle verify` gives one line with the id and the golden outputs' difference."""
+    """`bundle verify` gives one line with the id and the golden tensors' difference."""
     line = verify_bundle(folder)
 
     assert line.startswith("sha256:")
-    assert "golden outputs differ by at most" in line
+    assert "golden tensors differ by at most" in line
 
 
 def test_an_unknown_runtime_is_bad_input() -> None:
     """Only runtimes that exist can be chosen."""
-    with pytest.raises(ConfigError, match="'tensorflow': unknown; choose openvino or onnx"):
+    with pytest.raises(ConfigError, match="'tensorflow': unknown; choose one of openvino, onnx,"):
         open_runtime("tensorflow")

@@ -1,143 +1,36 @@
 """Protect the judge's rules: one verdict per part, in time, and ACCEPT only on proven, whole, good views."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-
-import numpy as np
 import pytest
-from msgspec.structs import replace
-from numpy.typing import NDArray
 
-from appliance.ports.inspector import Inspection
-from appliance.ports.node import Output, Publish
-from appliance.schema.clocks import MS, CameraNs, EncoderCounts, HostNs, McuTicks, S
-from appliance.schema.command import Accepted, ActivateBundle, Drain, RefusedReply
-from appliance.schema.errors import FrameOverwritten, RuntimeFault
-from appliance.schema.finding import ViewResult
-from appliance.schema.frame import FrameCounts, FrameName, FrameReady, PixelFormat, SlotRef
+from appliance.schema.clocks import MS, HostNs, S
+from appliance.schema.command import Drain, RefusedReply
+from appliance.schema.errors import (
+    ApplianceError,
+    CameraError,
+    ConfigError,
+    FrameOverwritten,
+    LinkError,
+    Refused,
+    RuntimeFault,
+    StoreError,
+)
+from appliance.schema.frame import FrameName
 from appliance.schema.health import Alarm, Condition, Health
-from appliance.schema.part import PartEntered, PartExposed, PartId
+from appliance.schema.part import PartId
 from appliance.schema.verdict import Disposition, InspectionResult, Reason, Verdict
-from appliance.services.judge import DECIDED_KEPT, UNPAIRED_LIFE, JudgeNode
-
-BEGIN = 10 * S
-WINDOW = 300 * MS
-COUNTS = 50
-MARGIN = 2 * MS
-TOLERANCE = 5 * MS
-
-
-class Ring:
-    """Lend pixels and remember what was given back."""
-
-    def __init__(self) -> None:
-        self.overwritten = False
-        self.borrowed: list[int] = []
-        self.released: list[int] = []
-        self.refreshed = 0
-
-    @contextmanager
-    def borrow(self, frame: FrameReady) -> Iterator[NDArray[np.uint8]]:
-        self.borrowed.append(frame.frame_id)
-        yield np.zeros((2, 2), np.uint8)
-        if self.overwritten:
-            raise FrameOverwritten("camera top: slot 0 was reclaimed; raise slots")
-
-    def release(self, frame: FrameReady) -> None:
-        self.released.append(frame.frame_id)
-
-    def refresh(self, now_ns: int) -> None:
-        self.refreshed += 1
-
-
-class Model:
-    """Give the score that the test set, at the instant that the test set."""
-
-    runtime, precision = "twin", "f32"
-
-    def __init__(self, bundle: str = "sha256:a", accept: float | None = 1.0, reject: float | None = 2.0) -> None:
-        self.bundle, self.accept_below, self.reject_above = bundle, accept, reject
-        self.score = 0.5
-        self.finished: int | None = None
-        self.fault = ""
-
-    def inspect(self, frame: FrameReady, pixels: NDArray[np.uint8]) -> Inspection:
-        if self.fault:
-            raise RuntimeFault(self.fault)
-        view = ViewResult(frame.camera, frame.ref.epoch, frame.frame_id, self.score, None, ())
-        finished = HostNs(frame.arrived + 5 * MS if self.finished is None else self.finished)
-        return Inspection(view, 1.0, 3.0, finished)
-
-
-class Rig:
-    """Hold a judge with what it borrows, and play parts to it."""
-
-    def __init__(self, cameras: Sequence[str] = ("top",), model: Model | None = None) -> None:
-        self.ring = Ring()
-        self.model = model or Model()
-        self.cameras = tuple(cameras)
-        self.said: list[Output] = []
-        self.loads: dict[str, Model] = {}
-        self.node = JudgeNode(cameras, self.ring, self.model, self._load, TOLERANCE, COUNTS, MARGIN)
-        self.said += self.node.start(HostNs(BEGIN))
-
-    def _load(self, path: str) -> Model:
-        if path not in self.loads:
-            raise RuntimeFault(f"{path}: no bundle")
-        return self.loads[path]
-
-    def tell(self, message: PartEntered | PartExposed | FrameReady, now: int) -> list:
-        outputs = list(self.node.receive("", message, HostNs(now)))
-        self.said += outputs
-        return [one.message for one in outputs if isinstance(one, Publish)]
-
-    def wake(self, now: int) -> list:
-        outputs = list(self.node.wake(HostNs(now)))
-        self.said += outputs
-        return [one.message for one in outputs if isinstance(one, Publish)]
-
-    def part(self, index: int, *, now: int | None = None, camera: str = "top", **changes: object) -> list:
-        """Play one whole part: entered, exposed, frame."""
-        at = BEGIN + index * 100 * MS
-        return [
-            *self.tell(entered(index, self.cameras), at),
-            *self.tell(exposed(index, camera), at),
-            *self.tell(frame(index, camera, **changes), at + 10 * MS if now is None else now),
-        ]
-
-    @property
-    def verdicts(self) -> list[Verdict]:
-        return [one.message for one in self.said if isinstance(one, Publish) and isinstance(one.message, Verdict)]
-
-
-def entered(index: int, cameras: Sequence[str] = ("top",), **changes: object) -> PartEntered:
-    at = BEGIN + index * 100 * MS
-    part = PartEntered(
-        PartId(1, index + 1), HostNs(at), 1000, McuTicks(0), EncoderCounts(0), HostNs(at + WINDOW), tuple(cameras)
-    )
-    return replace(part, **changes)
-
-
-def exposed(index: int, camera: str = "top") -> PartExposed:
-    at = BEGIN + index * 100 * MS
-    return PartExposed(PartId(1, index + 1), camera, index, HostNs(at), 1000, McuTicks(0), EncoderCounts(0))
-
-
-def frame(index: int, camera: str = "top", **changes: object) -> FrameReady:
-    at = BEGIN + index * 100 * MS
-    ready = FrameReady(
-        camera, SlotRef(1, index % 8, 2 * index + 1), index, CameraNs(at), HostNs(at), 1000, None, HostNs(at + 8 * MS),
-        2, 2, PixelFormat.MONO8, 1.0, 0.0, 0, FrameCounts(),
-    )  # fmt: skip
-    return replace(ready, **changes)
-
-
-def only(messages: list, kind: type) -> list:
-    return [message for message in messages if isinstance(message, kind)]
-
-
-def decision(verdict: Verdict) -> tuple[Disposition, tuple[Reason, ...]]:
-    return verdict.disposition, verdict.reasons
+from appliance.services.judge import DECIDED_KEPT, UNPAIRED_LIFE
+from tests.unit.judge_rig import (
+    BEGIN,
+    MARGIN,
+    WINDOW,
+    Model,
+    Rig,
+    decision,
+    entered,
+    exposed,
+    frame,
+    only,
+)
 
 
 @pytest.mark.parametrize(
@@ -147,8 +40,9 @@ def decision(verdict: Verdict) -> tuple[Disposition, tuple[Reason, ...]]:
         (1.0, (Disposition.ACCEPT, (Reason.WITHIN_LIMITS,))),
         (1.5, (Disposition.REVIEW, (Reason.BETWEEN_LIMITS,))),
         (2.5, (Disposition.REJECT, (Reason.ABOVE_REJECT_LIMIT,))),
-        (float("nan"), (Disposition.REJECT, (Reason.ABOVE_REJECT_LIMIT,))),
+        (float("nan"), (Disposition.NO_VERDICT, (Reason.MODEL_FAULT,))),
         (float("inf"), (Disposition.REJECT, (Reason.ABOVE_REJECT_LIMIT,))),
+        (float("-inf"), (Disposition.NO_VERDICT, (Reason.MODEL_FAULT,))),
     ],
 )
 def test_the_score_decides(score: float, expected: tuple[Disposition, tuple[Reason, ...]]) -> None:
@@ -274,7 +168,7 @@ def test_an_overwritten_frame_decides_nothing() -> None:
 def test_a_model_fault_is_no_verdict_and_shows_in_health() -> None:
     """The line goes on rejecting, and a technician reads why."""
     rig = Rig()
-    rig.model.fault = "model: no memory"
+    rig.model.fault = RuntimeFault("model: no memory")
     rig.part(0)
     (health,) = only(rig.wake(BEGIN + 2 * S), Health)
 
@@ -282,10 +176,66 @@ def test_a_model_fault_is_no_verdict_and_shows_in_health() -> None:
     assert (Condition.DEGRADED, "model: no memory") == (health.condition, health.components[0].cause)
 
 
+@pytest.mark.parametrize(
+    "kind", [ApplianceError, ConfigError, CameraError, FrameOverwritten, RuntimeFault, LinkError, StoreError, Refused]
+)
+def test_no_error_of_a_model_stops_the_judge(kind: type[ApplianceError]) -> None:
+    """Whatever goes wrong in a bundle costs that part its ACCEPT; the next part is judged as if nothing had been."""
+    rig = Rig()
+    rig.part(0)
+    rig.model.fault = kind("something is wrong")
+    rig.part(1)
+    rig.model.fault = None
+    rig.part(2)
+
+    assert [Disposition.ACCEPT, Disposition.NO_VERDICT, Disposition.ACCEPT] == [one.disposition for one in rig.verdicts]
+
+
+@pytest.mark.parametrize("score", [float("nan"), float("-inf")])
+def test_a_score_that_is_no_number_shows_in_health(score: float) -> None:
+    """A model that stops giving numbers is named, with the frame, before anyone has to look for it."""
+    rig = Rig()
+    rig.model.score = score
+    rig.part(3, frame_id=3)
+    rig.part(4, frame_id=4)
+    (health,) = only(rig.wake(BEGIN + 2 * S), Health)
+
+    assert [Disposition.NO_VERDICT] * 2 == [one.disposition for one in rig.verdicts]
+    assert (Condition.DEGRADED, f"camera top: frame 4 has score {score}") == (
+        health.condition,
+        health.components[0].cause.partition(",")[0],
+    )
+
+
+@pytest.mark.parametrize("score", [0.5, 1.5, 2.5])
+@pytest.mark.parametrize("limits", [(1.0, 2.0), (None, None)], ids=["calibrated", "uncalibrated"])
+def test_a_broken_rule_rejects_whatever_the_score(score: float, limits: tuple[float | None, float | None]) -> None:
+    """What must be there and is not is a defect, however good the rest looks, and no person has to look at it."""
+    rig = Rig(model=Model("sha256:a", *limits))
+    rig.model.score, rig.model.broken = score, ("screws: found 1 screw, asked 2",)
+    results = only(rig.part(0), InspectionResult)
+
+    assert [(Disposition.REJECT, (Reason.RULE_BROKEN,))] == list(map(decision, rig.verdicts))
+    assert [("screws: found 1 screw, asked 2",)] == [view.broken_rules for one in results for view in one.views]
+
+
+def test_a_broken_rule_of_one_view_rejects_the_part() -> None:
+    """A good view does not make up for a rule that another one breaks."""
+    rig = Rig(("top", "side"))
+    rig.tell(entered(0, ("top", "side")), BEGIN)
+    rig.tell(exposed(0, "top"), BEGIN)
+    rig.tell(exposed(0, "side"), BEGIN)
+    rig.tell(frame(0, "top"), BEGIN + 10 * MS)
+    rig.model.broken = ("label: found 0 label, asked at least 1",)
+    rig.tell(frame(0, "side"), BEGIN + 12 * MS)
+
+    assert [(Disposition.REJECT, (Reason.RULE_BROKEN, Reason.WITHIN_LIMITS))] == list(map(decision, rig.verdicts))
+
+
 def test_without_a_bundle_nothing_is_accepted() -> None:
     """A judge that has no model says so and decides nothing."""
     rig = Rig()
-    rig.node._inspector = None
+    rig.bundles.active = None
     rig.part(0)
 
     assert [(Disposition.NO_VERDICT, (Reason.NO_BUNDLE,))] == list(map(decision, rig.verdicts))
@@ -364,23 +314,12 @@ def test_what_never_finds_its_partner_is_given_back() -> None:
     assert [] == rig.verdicts
 
 
-def test_a_bundle_is_activated_only_when_no_part_waits() -> None:
-    """No part is judged by two models; the bundle that cannot be loaded leaves the active one."""
-    rig = Rig()
-    rig.loads["next"] = Model("sha256:b")
-    rig.tell(entered(0), BEGIN)
-    busy, _ = rig.node.command(ActivateBundle("next"), HostNs(BEGIN))
-    rig.wake(BEGIN + WINDOW)
-    absent, _ = rig.node.command(ActivateBundle("absent"), HostNs(BEGIN + WINDOW))
-    granted, outputs = rig.node.command(ActivateBundle("next"), HostNs(BEGIN + WINDOW))
-    refused, _ = rig.node.command(Drain(), HostNs(BEGIN + WINDOW))
+def test_a_wish_that_is_not_the_judges_is_refused() -> None:
+    """A judge has nothing to drain: what it cannot decide in time is rejected by its absence."""
+    refused, outputs = Rig().node.command(Drain(), HostNs(BEGIN))
 
-    assert isinstance(busy, RefusedReply)
-    assert isinstance(absent, RefusedReply)
-    assert "the active bundle stays" in absent.reason
-    assert Accepted("sha256:b") == granted
-    assert ["sha256:b"] == [one.message.components[0].cause for one in outputs if isinstance(one, Publish)]
-    assert isinstance(refused, RefusedReply)
+    assert RefusedReply("judge does not take Drain") == refused
+    assert () == outputs
 
 
 def test_health_is_stated_at_once_and_every_second() -> None:

@@ -120,7 +120,7 @@ def test_wishes_are_answered(services: Services) -> None:
     until(lambda: int(services.ask("line", Replay("actuation", 0)).next_sequence) > 5)
     told = services.ask("line", Replay("actuation", 3))
     with pytest.raises(Refused, match="line: ActivateBundle refused: only Drain is for this unit"):
-        ask(services.context, services.folder, "line", ActivateBundle("x"), 5000)
+        ask(services.context, services.folder, "line", ActivateBundle("x", "operator-7"), 5000)
     stranger = services.context.socket(zmq.REQ)
     stranger.connect(control_address(services.folder, "line"))
     stranger.send(b"\xc1")

@@ -274,7 +274,7 @@ def test_drain_writes_what_waits_and_other_wishes_are_refused(node, clock, reade
     """Only the owner of a thing grants wishes about it."""
     node.receive_envelope("part.entered", 9, 0, entered(1), clock.now())
     reply, _ = node.command(Drain(), clock.now())
-    refusal, outputs = node.command(ActivateBundle("x"), clock.now())
+    refusal, outputs = node.command(ActivateBundle("x", "operator-7"), clock.now())
 
     assert (Accepted, 1) == (type(reply), queries.summary(reader).parts)
     assert (RefusedReply, ()) == (type(refusal), outputs)

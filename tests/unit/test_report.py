@@ -9,7 +9,17 @@ from msgspec.structs import replace
 
 from appliance import config
 from appliance.config import Loaded
-from appliance.schema.bundle import GoodOnlyCalibration, Manifest
+from appliance.schema.bundle import (
+    DataSnapshot,
+    GoodOnlyCalibration,
+    Head,
+    Manifest,
+    ModelSpec,
+    Precision,
+    Preprocessing,
+    TaskName,
+    TensorSpec,
+)
 from appliance.schema.clocks import HostNs, UtcNs
 from appliance.schema.frame import FrameCounts, PixelFormat
 from appliance.schema.health import Alarm, Component, Condition, Health
@@ -151,10 +161,21 @@ def written(
 def give_bundle(layout: Layout) -> None:
     """Store a bundle whose limits lie at 2.8 and 3.0."""
     calibration = GoodOnlyCalibration(60, 2.8, 3.0, 1 / 61, 0.0487, ())
+    image = TensorSpec("image", "uint8", (1, 256, 256, 3))
     manifest = Manifest(
-        1, "anomaly", "", 256, 256, PixelFormat.BAYER_RG8, "openvino", "f32", 60, "", calibration, {}, ()
+        format=bundle.FORMAT,
+        created="",
+        heads=(Head(TaskName.ANOMALY, (), "settings.json"),),
+        models=(ModelSpec("model", "model.onnx", image, (), "golden_model.npz"),),
+        preprocessing=Preprocessing(PixelFormat.BAYER_RG8, 256, 256, golden="golden_preprocessing.npz"),
+        runtime="openvino",
+        precision=Precision.F32,
+        data=DataSnapshot(60, ""),
+        calibration=calibration,
+        versions={},
     )
-    bundle.write(layout.state / "bundles" / "day-one", manifest, {bundle.MODEL: b"m", bundle.GOLDEN: b"g"})
+    files = ("model.onnx", "golden_model.npz", "golden_preprocessing.npz", "settings.json")
+    bundle.write(layout.state / "bundles" / "day-one", manifest, dict.fromkeys(files, b"x"))
 
 
 def store_image(layout: Layout, number: int, lane: str) -> None:

@@ -234,3 +234,34 @@ def test_no_mapping_is_left(tmp_path: Path) -> None:
 
     assert total == 0
     assert str(path) not in Path("/proc/self/maps").read_text()
+
+
+def test_a_reader_without_a_lease_holds_nothing_back(tmp_path: Path, writer: RingWriter) -> None:
+    """The writer neither waits for it nor knows of it, even while it reads; what it read then is refused."""
+    onlooker = RingReader(tmp_path, "shadow", lease=False)
+    onlooker.attach("top")
+    frame = frame_of(writer.publish(0, HostNs(1)))
+    onlooker.refresh(1)
+    with pytest.raises(FrameOverwritten, match="while it was read"), onlooker.borrow(frame):
+        back, known = writer.reclaim(HostNs(2)), writer.readers()
+    onlooker.close()
+
+    assert ([0], []) == (back, known)
+    assert 0 == writer.counts.forced
+
+
+def test_a_reader_without_a_lease_reads_what_others_hold(
+    tmp_path: Path, writer: RingWriter, reader: RingReader
+) -> None:
+    """It sees a frame for as long as someone else keeps it, and gives back nothing of theirs."""
+    onlooker = RingReader(tmp_path, "shadow", lease=False)
+    frame = frame_of(writer.publish(0, HostNs(1)))
+    ctypes.memset(writer.address(0), 3, 20)
+    with onlooker.borrow(frame) as pixels:
+        seen = int(pixels.sum())
+    onlooker.release(frame)
+    held = writer.reclaim(HostNs(2))
+    reader.release(frame)
+    onlooker.close()
+
+    assert (60, [], [0]) == (seen, held, writer.reclaim(HostNs(3)))

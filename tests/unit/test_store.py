@@ -19,7 +19,7 @@ from appliance.schema.frame import FrameCounts, FrameReady, PixelFormat, SlotRef
 from appliance.schema.health import Alarm
 from appliance.schema.label import Label, LabelLevel
 from appliance.schema.part import PartEntered, PartExposed, PartId
-from appliance.schema.verdict import Disposition, InspectionResult, Reason, StageTimes, Verdict
+from appliance.schema.verdict import Disposition, InspectionResult, Reason, ShadowResult, StageTimes, Verdict
 from appliance.storage import queries
 from appliance.storage.database import open_reader, wal_reset_risk
 from appliance.storage.migrations import FACTS
@@ -157,9 +157,51 @@ def test_facts_cannot_be_changed_or_deleted(store, table, deed):
     connection.close()
 
 
+def _shadow(part, bundle, disposition):
+    view = ViewResult("top", 1, part.number, 0.75, 0.5, ())
+    reasons = (Reason.BETWEEN_LIMITS,)
+    return ShadowResult(
+        part, (view,), bundle, "onnx", "f32", disposition, reasons, "sha256:ab", Disposition.ACCEPT, 30_000_000
+    )
+
+
+def test_what_a_shadow_would_have_decided_is_kept_beside_the_verdict(store, reader):
+    """Two shadow bundles may look at one part; each says once what it would have decided, and changes no verdict."""
+    other = PartId(PART.boot, 8)
+    shadows = [
+        _shadow(PART, "sha256:cd", Disposition.REVIEW),
+        _shadow(PART, "sha256:ef", Disposition.ACCEPT),
+        _shadow(other, "sha256:cd", Disposition.ACCEPT),
+        _shadow(PART, "sha256:cd", Disposition.REVIEW),
+    ]
+    store.write([*facts_of(), *(("shadow", 5, number, fact) for number, fact in enumerate(shadows))], UTC, 97_000_000)
+    contradiction = store.write([("shadow", 5, 4, _shadow(PART, "sha256:cd", Disposition.REJECT))], UTC)
+
+    assert {("accept", "review"): 1, ("accept", "accept"): 1} == queries.shadow_tally(reader, "sha256:cd")
+    assert {("accept", "accept"): 1} == queries.shadow_tally(reader, "sha256:ef")
+    assert 1 == len(contradiction)
+    assert "accept" == queries.inspection(reader, PART).disposition
+
+
+def test_a_database_of_an_older_version_takes_shadow_results(tmp_path):
+    """A station that is updated keeps its record; the new table comes beside the old ones."""
+    store = RecordStore(tmp_path, 16)
+    store.write(facts_of(), UTC)
+    store.close()
+    older = sqlite3.connect(store.path)
+    older.executescript("DROP TABLE shadow_results; DELETE FROM _sqlite_migrations WHERE name = 'shadow_results'")
+    older.close()
+    store = RecordStore(tmp_path, 16)
+    lines = store.write([("shadow", 5, 0, _shadow(PART, "sha256:cd", Disposition.REVIEW))], UTC)
+    store.close()
+
+    assert () == lines
+
+
 def _odd_facts():
     return [
         ("label", 3, 0, Label("0192", PART, LabelLevel.CONFIRM, "op-1", "good", 1.5, True, UTC)),
+        ("shadow", 5, 0, _shadow(PART, "sha256:cd", Disposition.REVIEW)),
         ("alarm.judge", 4, 0, Alarm("judge", "pairing_mismatch", "text", str(PART), 5)),
         ("audit.judge", 4, 0, AuditRequest("service:judge", "bundle_activated", "judge", "a", "b")),
     ]

@@ -1,0 +1,85 @@
+"""Make a bundle that reads text: published networks, nothing is fitted; frames only show the camera's format."""
+
+import hashlib
+from collections.abc import Iterable
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from appliance.ports.runtime import Runtime
+from appliance.schema.bundle import DataSnapshot, Head, Preprocessing, TaskName
+from appliance.schema.errors import ConfigError
+from appliance.schema.frame import PixelFormat
+from appliance.training.ocr_models import PRINTED, WIDTHS, detection_size, ocr_bundle_parts
+from appliance.training.package import GOLDEN_IMAGES, Contents, FittedBundle, Network, pack
+
+SETTINGS = "ocr.json"
+REGION_PX, WHOLE_VIEW_PX = 320, 1280
+"""Longest side of the detection input."""
+
+
+class OcrOptions(Struct, frozen=True):
+    """Choose how text is read."""
+
+    roi: tuple[int, int, int, int] | None = None
+    """(x, y, width, height) in frame pixels where text may be; None is the whole frame."""
+    regions: tuple[tuple[int, int], ...] = ()
+    """(width, height) in frame pixels of the regions that recipes will name; each shape gets a detection network."""
+    widths: tuple[int, ...] = WIDTHS
+    """Columns of the recognition networks."""
+    characters: str = PRINTED
+    """What may be read; empty: all that the network knows."""
+    threshold: float = 0.6
+    """A line with a character less probable than this is unreadable."""
+    upright: bool = False
+    """No part can lie upside down, so lines are not checked for it."""
+    threads: int = 2
+
+
+def ocr_bundle(
+    frames: Iterable[NDArray[np.uint8]],
+    pixel_format: PixelFormat,
+    runtime: Runtime,
+    precision: str,
+    created: str,
+    options: OcrOptions | None = None,
+) -> FittedBundle:
+    """Give a bundle that reads text on frames like these; blocks for seconds. It has no calibration.
+
+    frames: at least one raw frame of `pixel_format`. created: UTC, ISO 8601. ConfigError without a frame, RuntimeFault
+    when the networks are not installed or do not run.
+    """
+    options = options or OcrOptions()
+    digest, first, count = hashlib.sha256(), None, 0
+    for frame in frames:
+        first = frame.copy() if first is None else first
+        digest.update(repr(frame.shape).encode())
+        digest.update(np.ascontiguousarray(frame).data)
+        count += 1
+    if first is None:
+        raise ConfigError("OCR: 0 frames, at least 1 is needed to know what the camera delivers; give one")
+    sizes = {detection_size(width, height, REGION_PX) for width, height in options.regions}
+    if options.roi is not None:
+        sizes.add(detection_size(options.roi[2], options.roi[3], REGION_PX))
+    elif not sizes:
+        # A view without regions is searched as a whole, where print is small: it gets more pixels.
+        sizes.add(detection_size(first.shape[1], first.shape[0], WHOLE_VIEW_PX))
+    parts = ocr_bundle_parts(
+        tuple(sorted(sizes)),
+        options.widths,
+        options.characters,
+        options.threshold,
+        GOLDEN_IMAGES,
+        upright=options.upright,
+    )
+    contents = Contents(
+        heads=(Head(TaskName.OCR, parts.classes, SETTINGS),),
+        networks={name: Network(model, parts.golden[name]) for name, model in parts.models.items()},
+        settings={SETTINGS: parts.settings},
+        preprocessing=Preprocessing(pixel_format, *max(sizes), options.roi),
+        frame=first,
+        data=DataSnapshot(count, digest.hexdigest()),
+        created=created,
+    )
+    return pack(contents, runtime, precision, options.threads)
