@@ -44,13 +44,14 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _demo_arguments(_command(commands, "demo", _demo, "run a whole simulated station and sum it up"))
     run = _command(commands, "run", _run, "run one service, as systemd starts it")
-    run.add_argument("service", help="acquire@CAMERA, judge, line, record or publish")
+    run.add_argument("service", help="acquire@CAMERA, judge, line, record, publish or shadow")
     run.add_argument("--config", type=Path, required=True, help="station file")
     check = _command(commands, "check", _check, "say how every component is, why, and what to do")
     _station_arguments(check)
     check.add_argument("--json", help="also write JSON to this file, - for standard output alone")
     _camera_arguments(commands)
     _plc_arguments(commands)
+    _infer_arguments(commands)
     _bundle_arguments(commands)
     _audit_arguments(commands)
     bench = _command(commands, "bench", _bench, "measure; results go to bench/results/")
@@ -104,14 +105,62 @@ def _plc_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser
     conformance.add_argument("--port", type=int, default=502, help="TCP port, default 502")
 
 
+def _infer_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    infer = _command(commands, "infer", _infer, "look at pictures with a bundle and give the findings")
+    infer.add_argument("bundle", type=Path, help="folder of the bundle")
+    infer.add_argument("image", type=Path, nargs="+", help="picture file: PNG, JPEG, BMP or TIFF, 8 bits per channel")
+    infer.add_argument(
+        "--runtime", help="openvino, onnx, onnx-cuda, onnx-tensorrt or tensorrt; default the bundle's own"
+    )
+    infer.add_argument("--precision", help="f32, f16, bf16 or int8; default the bundle's own")
+    infer.add_argument("--json", help="write the findings to this file, - for standard output alone")
+    infer.add_argument("--overlay", type=Path, help="draw the findings on the pictures, into this folder")
+    infer.add_argument(
+        "--mm-per-px", type=float, help="scale of the pictures, for sizes in mm; default the bundle's own"
+    )
+    infer.add_argument("--threads", type=int, default=1, help="inference threads, default 1")
+
+
 def _bundle_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    bundle = commands.add_parser("bundle", help="look at a model bundle")
+    bundle = commands.add_parser("bundle", help="look at a model bundle, or make one of a foreign model")
     actions = bundle.add_subparsers(metavar="ACTION", required=True)
-    for name, run, what in (
-        ("show", _bundle_show, "show what a bundle is and what its limits promise"),
-        ("verify", _bundle_verify, "check every byte and the golden outputs of a bundle"),
+    show = _command(
+        actions, "show", _bundle_show, "show what a bundle is, what its limits promise and what it cannot see"
+    )
+    show.add_argument("bundle", type=Path, help="folder of the bundle")
+    show.add_argument("--config", type=Path, help="station file, for the scale of its cameras")
+    show.add_argument("--json", action="store_true", help="print the manifest instead")
+    verify = _command(actions, "verify", _bundle_verify, "check every byte and the golden tensors of a bundle")
+    verify.add_argument("bundle", type=Path, help="folder of the bundle")
+    imported = _command(
+        actions, "import", _bundle_import, "make a bundle of a foreign ONNX model, proven on sample images"
+    )
+    imported.add_argument("model", type=Path, help="ONNX file")
+    imported.add_argument("--images", type=Path, required=True, help="folder of sample images for the parity check")
+    imported.add_argument("--mapping", type=Path, help="TOML file that says what the model's inputs and outputs mean")
+    imported.add_argument("--out", type=Path, required=True, help="folder of the new bundle")
+    imported.add_argument("--runtime", default="openvino", help="runtime of the line, default openvino")
+    imported.add_argument(
+        "--precision", default="auto", help="f32, f16, bf16 or int8; default the best of this machine"
+    )
+    eight = _command(actions, "quantize", _bundle_quantize, "make an 8-bit sibling of a bundle, if it passes its gate")
+    eight.add_argument("bundle", type=Path, help="folder of the bundle")
+    eight.add_argument(
+        "--images", type=Path, required=True, help="folder of pictures as the line sees them, 16 or more"
+    )
+    eight.add_argument("--out", type=Path, required=True, help="folder of the new bundle")
+    eight.add_argument("--runtime", default="openvino", help="runtime of the line, default openvino")
+    for name, what in (
+        ("stage", "load, prove and warm a bundle beside the running one"),
+        ("activate", "use the staged bundle from the next part on"),
+        ("rollback", "use the bundle before the active one again, from the next part on"),
     ):
-        _command(actions, name, run, what).add_argument("bundle", type=Path, help="folder of the bundle")
+        wish = _command(actions, name, _bundle_wish, what)
+        if name != "rollback":
+            wish.add_argument("bundle", help="folder of the bundle in the station's bundle folder, or its id")
+        wish.add_argument("--actor", required=True, help="who asks, for the audit: operator id")
+        wish.set_defaults(wish=name)
+        _station_arguments(wish)
 
 
 def _audit_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -179,13 +228,29 @@ def _plc_conformance(options: argparse.Namespace) -> int:
     return FINDING if any(check.passed is False for check in checks) else 0
 
 
+def _infer(options: argparse.Namespace) -> int:
+    from appliance.infer.run import InferOptions, run_infer
+
+    return run_infer(
+        InferOptions(
+            bundle=options.bundle,
+            pictures=tuple(options.image),
+            runtime=options.runtime,
+            precision=options.precision,
+            json=options.json,
+            overlay=options.overlay,
+            mm_per_px=options.mm_per_px,
+            threads=options.threads,
+        )
+    )
+
+
 def _bundle_show(options: argparse.Namespace) -> int:
-    import msgspec
+    from appliance import config
+    from appliance.infer.show import describe, manifest_json
 
-    from appliance.storage import bundle
-
-    found = bundle.read(options.bundle)
-    print(found.id, msgspec.json.format(msgspec.json.encode(found.manifest)).decode(), sep="\n")  # noqa: T201
+    station = config.load(options.config) if options.config else None
+    print(manifest_json(options.bundle) if options.json else describe(options.bundle, station))  # noqa: T201
     return 0
 
 
@@ -194,6 +259,41 @@ def _bundle_verify(options: argparse.Namespace) -> int:
 
     print(verify_bundle(options.bundle))  # noqa: T201
     return 0
+
+
+def _bundle_import(options: argparse.Namespace) -> int:
+    from appliance.importing.command import ImportOptions, run_import
+    from appliance.services._runtimes import open_runtime
+    from appliance.storage import bundle
+
+    runtime = open_runtime(options.runtime)
+    precision = runtime.choose(options.precision)
+    chosen = ImportOptions(options.model, options.images, options.out, options.mapping, precision)
+    return run_import(chosen, runtime, bundle.write)
+
+
+def _bundle_wish(options: argparse.Namespace) -> int:
+    import zmq
+
+    from appliance import config
+    from appliance.bus.control import ask
+    from appliance.schema.command import ActivateBundle, Command, RollbackBundle, StageBundle
+
+    wish: Command = RollbackBundle(options.actor)
+    if options.wish != "rollback":
+        kind = StageBundle if options.wish == "stage" else ActivateBundle
+        wish = kind(options.bundle, options.actor)
+    runtime = config.load(_config_path(options)).runtime
+    with zmq.Context() as context:
+        reply = ask(context, runtime, "judge", wish)
+    print(f"judge: {getattr(reply, 'detail', '') or 'accepted'}")  # noqa: T201
+    return 0
+
+
+def _bundle_quantize(options: argparse.Namespace) -> int:
+    from appliance.infer.quantize import QuantizeOptions, run_quantize
+
+    return run_quantize(QuantizeOptions(options.bundle, options.images, options.out, options.runtime))
 
 
 def _audit_verify(options: argparse.Namespace) -> int:
@@ -219,7 +319,7 @@ def _bench(options: argparse.Namespace) -> int:
     from appliance.schema.errors import ConfigError
 
     folder = Path(__file__).resolve().parents[1] / "bench"
-    known = sorted(path.stem for path in folder.glob("*.py") if path.stem != "fingerprint")
+    known = sorted(path.stem for path in folder.glob("*.py") if "__main__" in path.read_text("utf-8"))
     if options.name != "all" and options.name not in known:
         raise ConfigError(f"bench {options.name!r}: unknown; choose one of {', '.join(known)} or all")
     sys.path.insert(0, str(folder))

@@ -1,0 +1,159 @@
+"""Answer `firstshift infer`: findings of each picture, as JSON and drawn."""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import msgspec
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from appliance.decision.disposition import judge_view
+from appliance.imaging.geometry import in_mm
+from appliance.infer.overlay import draw
+from appliance.infer.pictures import as_colour, as_frame, read_picture
+from appliance.ports.runtime import Runtime
+from appliance.ports.task import FrameReader, Reading
+from appliance.schema.errors import ConfigError, RuntimeFault
+from appliance.services._inspector import LoadedBundle, load_bundle
+from appliance.services._runtimes import open_runtime
+from appliance.storage import bundle as bundles
+
+
+class InferOptions(Struct, frozen=True):
+    """Take what the command line says."""
+
+    bundle: Path
+    pictures: tuple[Path, ...]
+    runtime: str | None = None
+    """None: the one the bundle was calibrated with."""
+    precision: str | None = None
+    """None: the one the bundle was calibrated in."""
+    json: str | None = None
+    """File for the JSON, `-` for standard output alone."""
+    overlay: Path | None = None
+    """Folder for the pictures with findings drawn on them."""
+    mm_per_px: float | None = None
+    threads: int = 1
+
+
+def run_infer(options: InferOptions) -> int:
+    """Look at every picture and report; all are read before the first is judged, so that bad input loses nothing."""
+    pictures = [read_picture(path) for path in options.pictures]
+    manifest = bundles.read(options.bundle).manifest
+    runtime = open_runtime(options.runtime or manifest.runtime)
+    precision = options.precision or (
+        manifest.precision if runtime.name == manifest.runtime else _nearest(runtime, manifest.precision)
+    )
+    loaded = load_bundle(options.bundle, runtime, precision, options.threads, any_precision=True)
+    scale = options.mm_per_px or manifest.preprocessing.mm_per_px
+    readers: dict[tuple[int, ...], FrameReader] = {}
+    entries = []
+    for path, picture in zip(options.pictures, pictures, strict=True):
+        frame = as_frame(picture, manifest.preprocessing.pixel_format)
+        if frame.shape not in readers:
+            readers[frame.shape] = loaded.reader((frame.shape[0], frame.shape[1]))
+        reading = readers[frame.shape].read(frame)
+        reading = msgspec.structs.replace(reading, findings=in_mm(reading.findings, scale))
+        entries.append(_entry(path, reading, loaded))
+        if options.overlay is not None:
+            shown = as_colour(frame, manifest.preprocessing.pixel_format)
+            _store(_drawn(shown, reading, entries[-1], loaded), _place(options.overlay, path, options.pictures))
+    _report(options, loaded, entries)
+    return 0
+
+
+def _nearest(runtime: Runtime, calibrated: str) -> str:
+    """Give the calibrated precision where the runtime has it, else its own choice."""
+    try:
+        return runtime.choose(calibrated)
+    except RuntimeFault:
+        return runtime.choose("auto")
+
+
+def _entry(path: Path, reading: Reading, loaded: LoadedBundle) -> dict[str, Any]:
+    calibration = loaded.manifest.calibration
+    limits = (calibration.accept_below, calibration.reject_above) if calibration else (None, None)
+    disposition, reason = judge_view(reading.score, *limits)
+    held = _limits_hold(loaded)
+    return {
+        "image": str(path),
+        "score": reading.score if np.isfinite(reading.score) else None,
+        "disposition": disposition.value if held else None,
+        "reason": reason.value if held else "other_precision",
+        "findings": [msgspec.to_builtins(finding) for finding in reading.findings],
+        "preprocess_ms": round(reading.preprocess_ms, 3),
+        "inference_ms": round(reading.inference_ms, 3),
+    }
+
+
+def _limits_hold(loaded: LoadedBundle) -> bool:
+    return loaded.precision == loaded.manifest.precision
+
+
+def _drawn(
+    picture: NDArray[np.uint8], reading: Reading, entry: dict[str, Any], loaded: LoadedBundle
+) -> NDArray[np.uint8]:
+    features = {item.name for head in loaded.manifest.heads for item in head.classes if not item.defect}
+    said = entry["disposition"].upper() if entry["disposition"] else "no disposition in this precision"
+    count = len(reading.findings)
+    headline = (
+        f"{said}   score {reading.score:.3g}   {count} finding{'' if count == 1 else 's'}   {Path(entry['image']).name}"
+    )
+    return draw(picture, reading.findings, frozenset(features), headline)
+
+
+def _place(folder: Path, picture: Path, all_pictures: Sequence[Path]) -> Path:
+    """Name an overlay after its picture, with its folder where two would share a name."""
+    shared = [other for other in all_pictures if other.stem == picture.stem]
+    if len({other.resolve() for other in shared}) == 1:
+        return folder / f"{picture.stem}.png"
+    return folder / f"{picture.stem}-{shared.index(picture) + 1}.png"
+
+
+def _store(picture: NDArray[np.uint8], place: Path) -> None:
+    _, content = cv2.imencode(".png", picture[:, :, ::-1])
+    _write(place, content.tobytes())
+
+
+def _report(options: InferOptions, loaded: LoadedBundle, entries: list[dict[str, Any]]) -> None:
+    answer = {
+        "bundle": loaded.bundle.id,
+        "task": loaded.manifest.task.value,
+        "runtime": loaded.runtime,
+        "precision": loaded.precision,
+        "limits_hold": _limits_hold(loaded),
+        "images": entries,
+    }
+    text = json.dumps(answer, indent=1, allow_nan=False) + "\n"
+    if options.json == "-":
+        sys.stdout.write(text)
+        return
+    if options.json is not None:
+        _write(Path(options.json), text.encode())
+    sys.stdout.write("".join(f"{_line(entry)}\n" for entry in entries))
+    if not _limits_hold(loaded):
+        sys.stdout.write(
+            f"calibrated in {loaded.manifest.precision}, run in {loaded.precision}: its limits say nothing here\n"
+        )
+
+
+def _line(entry: dict[str, Any]) -> str:
+    score = "nan" if entry["score"] is None else f"{entry['score']:.3g}"
+    found = ", ".join(f["text"] or f"{f['kind']} {f['score']:.2f}" for f in entry["findings"]) or "nothing found"
+    return f"{entry['disposition'] or '-':<10} {score:>8}  {entry['image']}: {found}"
+
+
+def _write(place: Path, content: bytes) -> None:
+    unfinished = place.with_name(f".{place.name}.part")
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        unfinished.write_bytes(content)
+        unfinished.replace(place)
+    except OSError as cause:
+        unfinished.unlink(missing_ok=True)
+        raise ConfigError(f"{place}: cannot be written ({cause.strerror}); name another folder") from cause
