@@ -144,8 +144,20 @@ def _report(options: InferOptions, loaded: LoadedBundle, entries: list[dict[str,
 
 def _line(entry: dict[str, Any]) -> str:
     score = "nan" if entry["score"] is None else f"{entry['score']:.3g}"
-    found = ", ".join(f["text"] or f"{f['kind']} {f['score']:.2f}" for f in entry["findings"]) or "nothing found"
-    return f"{entry['disposition'] or '-':<10} {score:>8}  {entry['image']}: {found}"
+    return f"{entry['disposition'] or '-':<10} {score:>8}  {entry['image']}: {_summed(entry['findings'])}"
+
+
+def _summed(findings: list[dict[str, Any]]) -> str:
+    """Say each text, and of each other kind how many there are and the best score."""
+    said = []
+    for kind in dict.fromkeys(finding["kind"] for finding in findings):
+        own = [finding for finding in findings if finding["kind"] == kind]
+        if kind in {"text", "code"}:
+            said += [finding["text"] or f"{kind} unreadable" for finding in own]
+        else:
+            count = f"{len(own)} x " if len(own) > 1 else ""
+            said.append(f"{count}{kind} {max(finding['score'] for finding in own):.2f}")
+    return ", ".join(said) or "nothing found"
 
 
 def _write(place: Path, content: bytes) -> None:
