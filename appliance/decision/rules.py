@@ -48,6 +48,16 @@ def broken(rules: Sequence[Rule], view: str, findings: Sequence[Finding], mm_per
     return tuple(lines)
 
 
+def kinds_of(rule: Presence | Count | Order | Distance) -> tuple[str, ...]:
+    """Give the classes that a rule speaks of."""
+    match rule:
+        case Presence() | Count():
+            return (rule.kind,)
+        case Order():
+            return rule.kinds
+    return (rule.one, rule.other)
+
+
 def _count(findings: Sequence[Finding], kind: str, region: Box | None, least: int, most: int | None) -> str:
     of_kind = [item for item in findings if item.kind == kind]
     where = "" if region is None else " in the region"

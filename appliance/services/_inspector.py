@@ -93,16 +93,8 @@ class BundleInspector:
         self._scores = calibration.scores if calibration else ()
         self._format = loaded.manifest.preprocessing.pixel_format
         self._views: dict[tuple[str, int, int], _View] = {}
-        reads = {head.task for head in loaded.manifest.heads}
         for rule in self._recipe.rules:
-            fault = text_rules.fault(rule) if isinstance(rule, Text | Code) else ""
-            if fault:
-                raise ConfigError(f"recipe: rule {rule.name}: {fault}")
-            if isinstance(rule, Text) and TaskName.OCR not in reads:
-                raise ConfigError(
-                    f"recipe: rule {rule.name} asks for text, bundle {loaded.bundle.folder.name} reads none "
-                    f"({', '.join(sorted(reads))}); use a bundle of task ocr or remove the rule"
-                )
+            _check_rule(rule, loaded, self._recipe.rules)
 
     def inspect(self, frame: FrameReady, pixels: NDArray[np.uint8]) -> Inspection:
         """Inspect borrowed pixels; RuntimeFault when the frame is not of the bundle's format or the model fails."""
@@ -156,6 +148,30 @@ class BundleInspector:
             *logic.broken(view.rules, camera, findings, view.mm_per_px),
             *(line for line in read if line is not None),
         )
+
+
+def _check_rule(rule: Rule, loaded: LoadedBundle, rules: Sequence[Rule]) -> None:
+    """Refuse a rule that this bundle cannot speak of: a misspelt class would never be found, and never be missed."""
+    name = loaded.bundle.folder.name
+    reads = {head.task for head in loaded.manifest.heads}
+    if isinstance(rule, Text | Code):
+        fault = text_rules.fault(rule)
+        if fault:
+            raise ConfigError(f"recipe: rule {rule.name}: {fault}")
+        if isinstance(rule, Text) and TaskName.OCR not in reads:
+            raise ConfigError(
+                f"recipe: rule {rule.name} asks for text, bundle {name} reads none ({', '.join(sorted(reads))}); use a "
+                "bundle of task ocr or remove the rule"
+            )
+        return
+    known = {item.name for head in loaded.manifest.heads for item in head.classes}
+    known |= {"code"} if any(isinstance(other, Code) for other in rules) else set()
+    for kind in logic.kinds_of(rule):
+        if kind not in known:
+            raise ConfigError(
+                f"recipe: rule {rule.name}: {kind!r} is no class of bundle {name}, classes are "
+                f"{', '.join(sorted(known))}; correct the spelling or use another bundle"
+            )
 
 
 def load_bundle(

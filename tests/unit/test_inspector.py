@@ -10,7 +10,8 @@ from appliance.runtimes.openvino import OpenVinoRuntime
 from appliance.schema.clocks import CameraNs, HostNs
 from appliance.schema.errors import ConfigError, RuntimeFault
 from appliance.schema.frame import FrameCounts, FrameReady, PixelFormat, SlotRef
-from appliance.services._inspector import load_inspector, verify_bundle
+from appliance.schema.rule import Code, Count, Distance, Order, Presence, Rule, Text
+from appliance.services._inspector import RecipeView, load_inspector, verify_bundle
 from appliance.services._runtimes import open_runtime
 from appliance.sim.parts.dayone import code_bayer_rg8, good_frames
 from appliance.sim.parts.renderer import Renderer, part_generator
@@ -129,3 +130,36 @@ def test_an_unknown_runtime_is_bad_input() -> None:
     """Only runtimes that exist can be chosen."""
     with pytest.raises(ConfigError, match="'tensorflow': unknown; choose one of openvino, onnx,"):
         open_runtime("tensorflow")
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        Count("no scratches", "top", "scrath", 0, 0),
+        Presence("hole", "top", "hole"),
+        Order("row", "top", ("anomaly", "pin")),
+        Distance("pitch", "top", "anomaly", "code", 1, 2),
+    ],
+)
+def test_a_rule_about_an_unknown_class_is_refused(folder: Path, rule: Rule) -> None:
+    """A misspelt class is never found, so a rule that forbids it would always hold."""
+    with pytest.raises(ConfigError, match=rf"rule {rule.name}: .* is no class of bundle day-one, classes are anomaly;"):
+        load_inspector(folder, "openvino", PRECISION, 1, RecipeView((rule,)))
+
+
+def test_a_rule_about_text_needs_a_bundle_that_reads(folder: Path) -> None:
+    """A text rule on a bundle without OCR, or one that can never hold, is refused at load."""
+    with pytest.raises(ConfigError, match="rule lot asks for text, bundle day-one reads none"):
+        load_inspector(folder, "openvino", PRECISION, 1, RecipeView((Text("lot", "top"),)))
+    with pytest.raises(ConfigError, match="rule lot: "):
+        load_inspector(folder, "openvino", PRECISION, 1, RecipeView((Code("lot", "top", pattern="("),)))
+
+
+def test_a_broken_rule_is_told_with_the_view(folder: Path) -> None:
+    """What the recipe asks beside the score is held against the same findings, in the view it names alone."""
+    pixels = picture("missing_hole", 7)
+    rules = (Count("clean", "top", "anomaly", 0, 0), Count("other", "side", "anomaly", 5, 9), Code("mark", "top"))
+    inspector = load_inspector(folder, "openvino", PRECISION, 1, RecipeView(rules))
+    told = inspector.inspect(frame_of(pixels), pixels).view.broken_rules
+
+    assert ["clean", "mark"] == [line.split(":")[0] for line in told]
