@@ -77,11 +77,17 @@ def read_model(runtime: str, model: Path | bytes) -> ModelFile:
     """Read and check an ONNX file. RuntimeFault in one line, begun with the runtime's name, when it cannot be run."""
     content = _bytes(runtime, model)
     try:
-        proto = onnx.load_from_string(content)
-        onnx.checker.check_model(proto)
-        proto = shape_inference.infer_shapes(proto, check_type=True, strict_mode=True, data_prop=True)
+        return _checked(runtime, content)
+    except RuntimeFault as fault:  # names in a damaged file may hold anything
+        raise RuntimeFault(one_line(fault)) from fault
     except CHECK_ERRORS as cause:
         raise RuntimeFault(f"{runtime}: model is no valid ONNX file: {one_line(cause)}; export it again") from cause
+
+
+def _checked(runtime: str, content: bytes) -> ModelFile:
+    proto = onnx.load_from_string(content)
+    onnx.checker.check_model(proto)
+    proto = shape_inference.infer_shapes(proto, check_type=True, strict_mode=True, data_prop=True)
     graph = proto.graph
     _check_data(runtime, proto)
     known = {constant.name for constant in graph.initializer}

@@ -14,7 +14,7 @@ import tempfile
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -121,6 +121,17 @@ def read(folder: Path) -> Bundle:
         raise RuntimeFault(f"bundle {folder}: {MANIFEST} is damaged: {cause}; install the bundle again") from cause
     if canonical(manifest) != content:
         raise RuntimeFault(f"bundle {folder}: {MANIFEST} is not in canonical form; it was edited, install it again")
+    for what, names in (
+        ("file", [file.path for file in manifest.files]),
+        ("network", [model.name for model in manifest.models]),
+        ("head", [head.prefix for head in manifest.heads]),
+    ):
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise RuntimeFault(f"bundle {folder}: {MANIFEST} lists {what} {twice!r:.60} twice; build the bundle again")
+    odd = next((text for text in _texts(msgspec.to_builtins(manifest)) if not text.isprintable()), None)
+    if odd is not None:
+        raise RuntimeFault(f"bundle {folder}: {MANIFEST} holds unprintable text {odd!r:.60}; build the bundle again")
     found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
     extra = sorted(found - {file.path for file in manifest.files} - {MANIFEST})
     if extra:
@@ -142,6 +153,19 @@ def arrays(bundle: Bundle, path: str) -> dict[str, NDArray[np.generic]]:
             return dict(content)
     except ARRAY_ERRORS as cause:
         raise RuntimeFault(f"bundle {bundle.folder}: {path} holds no plain arrays: {cause}; build it again") from cause
+
+
+def _texts(tree: object) -> Iterator[str]:
+    """Yield every text of a tree, keys included: they stand in messages, and a message is one line."""
+    if isinstance(tree, str):
+        yield tree
+    elif isinstance(tree, dict):
+        for key, value in tree.items():
+            yield from _texts(key)
+            yield from _texts(value)
+    elif isinstance(tree, list | tuple):
+        for value in tree:
+            yield from _texts(value)
 
 
 def _needed(manifest: Manifest) -> set[str]:

@@ -183,5 +183,5 @@ def _limit(calibrated: Precision, precision: str, spec: TensorSpec) -> float:
     if precision != calibrated:
         return OTHER_PRECISION
     if spec.limit is not None:
-        return spec.limit
+        return min(spec.limit, OTHER_PRECISION)  # a bundle cannot wave itself through
     return (SHARE_LIMIT if spec.compare == "share" else VALUE_LIMIT)[calibrated]

@@ -47,3 +47,15 @@ def test_nan_at_the_memory_reaches_the_score(make, name: str, monkeypatch: pytes
     session.input[...] = 100
 
     assert np.isnan(session.run()["map"]).all()
+
+
+def test_a_name_over_two_lines_is_told_in_one() -> None:
+    """A damaged name does not break the message that names it."""
+    model = onnx.load_model_from_string(poisoned("bank", float("nan")))
+    for item in (*model.graph.initializer, *model.graph.node):
+        if isinstance(item, onnx.NodeProto):
+            item.input[:] = ["ba\nnk" if name == "bank" else name for name in item.input]
+        elif item.name == "bank":
+            item.name = "ba\nnk"
+    with pytest.raises(RuntimeFault, match=r"^[^\n]*constant ba nk holds nan or infinity[^\n]*$"):
+        OnnxRuntime().load(bytes(model.SerializeToString()), "f32", 1)

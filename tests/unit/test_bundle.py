@@ -192,6 +192,23 @@ def test_what_the_manifest_speaks_of_must_be_there(tmp_path, change: dict, named
         bundle.read(tmp_path / "b")
 
 
+@pytest.mark.parametrize("text", ["two\nlines", "bell\a", "end\u2028"])
+def test_text_that_would_break_a_line_is_refused(tmp_path, text: str) -> None:
+    """What stands in a manifest stands in messages and in the audit chain: one line each."""
+    bundle.write(tmp_path / "b", msgspec.structs.replace(MANIFEST, versions={"made by": text}), FILES)
+    with pytest.raises(RuntimeFault, match=r"^[^\n]*unprintable text[^\n]*$"):
+        bundle.read(tmp_path / "b")
+
+
+@pytest.mark.parametrize("what", ["heads", "models"])
+def test_nothing_is_listed_twice(tmp_path, what: str) -> None:
+    """Two networks of one name, or two heads of one prefix, leave open which is meant."""
+    doubled = msgspec.structs.replace(MANIFEST, **{what: getattr(MANIFEST, what) * 2})
+    bundle.write(tmp_path / "b", doubled, FILES)
+    with pytest.raises(RuntimeFault, match="twice"):
+        bundle.read(tmp_path / "b")
+
+
 def test_an_earlier_format_names_both_numbers(tmp_path) -> None:
     """A bundle of format 1, whose manifest had other keys, is refused for its format and nothing else."""
     (tmp_path / "b").mkdir()

@@ -129,6 +129,13 @@ def test_classes_are_compared_by_share(tmp_path) -> None:
         golden.verify_session(stored(tmp_path / "c"), SPEC, Twin(turned=1))
 
 
+def test_a_bundle_cannot_wave_itself_through(tmp_path) -> None:
+    """However wide a bound the manifest states, an output of zeros is refused."""
+    wide = replace(SPEC, outputs=tuple(replace(spec, limit=1e308) for spec in SPEC.outputs))
+    with pytest.raises(RuntimeFault, match=r"of `map` .* limit 0\.5"):
+        golden.verify_session(stored(tmp_path / "b", wide), wide, Twin(factor=0.0))
+
+
 @pytest.mark.parametrize("precision", ["bf16", "f16", "int8"])
 def test_other_precision_is_refused(tmp_path, precision: str) -> None:
     """Limits hold for the precision they were calibrated in, even when the numbers look alike."""
