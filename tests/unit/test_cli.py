@@ -61,7 +61,7 @@ def test_wrong_usage_is_exit_code_two(capsys: pytest.CaptureFixture[str]) -> Non
     assert "invalid choice" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["demo", "run", "check", "camera", "plc", "bundle", "audit", "bench"])
+@pytest.mark.parametrize("command", ["demo", "run", "check", "camera", "plc", "infer", "bundle", "audit", "bench"])
 def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Each command explains itself and exits with 0."""
     with pytest.raises(SystemExit) as ended:
