@@ -8,6 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 TESTS = """
 import subprocess, threading
+from pathlib import Path
 
 gone = threading.Event()
 
@@ -17,6 +18,8 @@ def test_thread():
 def test_process():
     global child
     child = subprocess.Popen(["sleep", "20"])
+    while b"sleep" not in Path(f"/proc/{child.pid}/cmdline").read_bytes():
+        pass  # Popen comes back as soon as the child has a new address space, before its arguments stand in it
 
 def test_tidy():
     gone.set()
