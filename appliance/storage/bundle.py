@@ -115,7 +115,8 @@ def read(folder: Path) -> Bundle:
     try:
         written = msgspec.json.decode(content, type=_Format).format
         if written != FORMAT:
-            raise RuntimeFault(f"bundle {folder}: format {written}, this version reads {FORMAT}; update one of them")
+            remedy = "build the bundle again" if written < FORMAT else "update the appliance"
+            raise RuntimeFault(f"bundle {folder}: format {written}, this version reads {FORMAT}; {remedy}")
         manifest = msgspec.json.decode(content, type=Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as cause:
         raise RuntimeFault(f"bundle {folder}: {MANIFEST} is damaged: {cause}; install the bundle again") from cause
