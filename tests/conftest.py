@@ -60,8 +60,16 @@ def nothing_left_running() -> Iterator[None]:
 def child_processes() -> set[int]:
     """Give the ids of this process's children, dead ones that nobody waited for included."""
     tracker = getattr(resource_tracker._resource_tracker, "_pid", None)  # one for the whole run, made on demand
-    listed = [task.joinpath("children") for task in Path("/proc/self/task").iterdir()]
-    return {int(child) for path in listed if path.exists() for child in path.read_text().split()} - {tracker}
+    threads = list(Path("/proc/self/task").iterdir())
+    return {int(child) for thread in threads for child in _children(thread)} - {tracker}
+
+
+def _children(thread: Path) -> list[str]:
+    """Give the ids of the children of a thread, none of one that has ended meanwhile."""
+    try:
+        return (thread / "children").read_text().split()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
 
 
 def command(process: int) -> str:

@@ -160,7 +160,13 @@ def _rows(how: Decoding, results: Results) -> Floats:
 
 
 def _role(how: Decoding, results: Results, role: str) -> Floats:
-    return results[how.outputs[role]].astype(np.float32)
+    values = results[how.outputs[role]].astype(np.float32)
+    if not np.isfinite(values).all():
+        raise ConfigError(
+            f"import of this model: output {how.outputs[role]!r:.60} is nan or infinite on a sample image; "
+            "export the model again"
+        )
+    return values
 
 
 def _active(how: Decoding, values: Floats, axis: int) -> Floats:
