@@ -1,6 +1,7 @@
 """Answer `firstshift infer`: findings of each picture, as JSON and drawn."""
 
 import json
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -43,6 +44,10 @@ class InferOptions(Struct, frozen=True):
 
 def run_infer(options: InferOptions) -> int:
     """Look at every picture and report; all are read before the first is judged, so that bad input loses nothing."""
+    if options.mm_per_px is not None and not 0 < options.mm_per_px < math.inf:
+        raise ConfigError(f"--mm-per-px: {options.mm_per_px:g} mm per pixel, must be over 0; give the camera's scale")
+    if options.threads < 1:
+        raise ConfigError(f"--threads: {options.threads}, at least 1 is needed; give the number of cores to use")
     pictures = [read_picture(path) for path in options.pictures]
     manifest = bundles.read(options.bundle).manifest
     runtime = open_runtime(options.runtime or manifest.runtime)

@@ -118,8 +118,8 @@ class BundleInspector:
         )
         return Inspection(result, reading.preprocess_ms, reading.inference_ms, HostNs(time.monotonic_ns()))
 
-    def close(self) -> None:
-        """Give device memory back; the inspector is of no use afterwards."""
+    def __del__(self) -> None:
+        """Give device memory back with the last reference: a part on the belt may hold one after a swap."""
         for session in self._loaded.sessions.values():
             close = getattr(session, "close", None)
             if close is not None:

@@ -44,6 +44,8 @@ class Network(Struct, frozen=True):
     """(images, rows, cols, 3) uint8, at least one; `GOLDEN_IMAGES` of them are kept."""
     unordered: tuple[str, ...] = ()
     """Outputs whose rows the network itself chooses by score and orders, `scores` among them."""
+    limits: Mapping[str, float] = {}
+    """Bounds of golden outputs that differ from their precision's (storage/golden.py)."""
 
 
 class FittedBundle(Struct, frozen=True):
@@ -84,7 +86,7 @@ def pack(contents: Contents, runtime: Runtime, precision: str, threads: int = 2)
     for name, network in contents.networks.items():
         session = runtime.load(network.model, precision, threads)
         golden = golden_outputs(session, golden_images(network.images))
-        spec = _model_spec(name, session, golden, network.unordered)
+        spec = _model_spec(name, session, golden, network)
         models.append(spec)
         files |= {spec.file: network.model, spec.golden: npz(golden)}
     files[PREPROCESSING_GOLDEN] = npz(golden_preprocessing(contents.frame, contents.preprocessing))
@@ -149,15 +151,14 @@ def npz(content: Mapping[str, NDArray[np.generic]]) -> bytes:
     return file.getvalue()
 
 
-def _model_spec(
-    name: str, session: Session, golden: Mapping[str, NDArray[np.generic]], unordered: Sequence[str]
-) -> ModelSpec:
+def _model_spec(name: str, session: Session, golden: Mapping[str, NDArray[np.generic]], network: Network) -> ModelSpec:
     outputs = tuple(
         TensorSpec(
             name=output,
             dtype=tensor.dtype.name,
             shape=tensor.shape,
-            compare=_comparison(output, tensor, unordered),
+            compare=_comparison(output, tensor, network.unordered),
+            limit=network.limits.get(output),
         )
         for output, tensor in sorted(session.run().items())
         if output in golden

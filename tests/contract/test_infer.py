@@ -157,3 +157,14 @@ def test_text_is_never_quantized(tmp_path, capsys: pytest.CaptureFixture[str]) -
 
     assert 2 == main(arguments)
     assert "cannot be int8" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("wrong", [("--mm-per-px", "-1"), ("--mm-per-px", "nan"), ("--threads", "0")])
+def test_numbers_that_cannot_be_are_refused(
+    wrong: tuple[str, str], pictures, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A scale of nothing, or no thread, is one line that names option and value, and status 2."""
+    assert 2 == main(["infer", str(fitted(TaskName.DETECTION)), str(pictures[0]), *wrong])
+    said = capsys.readouterr()
+    assert ("", 1) == (said.out, said.err.count("\n"))
+    assert wrong[0] in said.err

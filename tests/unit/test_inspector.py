@@ -11,7 +11,14 @@ from appliance.schema.clocks import CameraNs, HostNs
 from appliance.schema.errors import ConfigError, RuntimeFault
 from appliance.schema.frame import FrameCounts, FrameReady, PixelFormat, SlotRef
 from appliance.schema.rule import Code, Count, Distance, Order, Presence, Rule, Text
-from appliance.services._inspector import RecipeView, load_inspector, verify_bundle
+from appliance.services._inspector import (
+    BundleInspector,
+    LoadedBundle,
+    RecipeView,
+    load_bundle,
+    load_inspector,
+    verify_bundle,
+)
 from appliance.services._runtimes import open_runtime
 from appliance.sim.parts.dayone import code_bayer_rg8, good_frames
 from appliance.sim.parts.renderer import Renderer, part_generator
@@ -163,3 +170,17 @@ def test_a_broken_rule_is_told_with_the_view(folder: Path) -> None:
     told = inspector.inspect(frame_of(pixels), pixels).view.broken_rules
 
     assert ["clean", "mark"] == [line.split(":")[0] for line in told]
+
+
+def test_device_memory_goes_with_the_last_reference(folder: Path) -> None:
+    """A swapped-out bundle is given back when nobody holds it, and not before: a part may still be judged by it."""
+    loaded = load_bundle(folder, open_runtime("onnx"), PRECISION, 1)
+    closed = []
+    session = type("Device", (), {"runtime": "twin", "precision": PRECISION, "close": lambda _: closed.append(1)})()
+    active = BundleInspector(LoadedBundle(loaded.bundle, {"model": session}))
+    part = active
+    del active
+
+    assert [] == closed
+    del part
+    assert [1] == closed
