@@ -41,7 +41,7 @@ class Station:
         self.diary = folder / "diary"
         self.slow, self.broken = folder / "slow", folder / "broken"
         self.tree.mkdir()
-        for name in ("firstshift", "requirements.txt", "pyproject.toml"):
+        for name in ("firstshift", "requirements.txt", "requirements-train.txt", "pyproject.toml"):
             shutil.copy(ROOT / name, self.tree)
         for name in ("appliance", "firmware_bridge", "kernels"):
             (self.tree / name).mkdir()
@@ -100,6 +100,38 @@ def test_changed_requirements_are_installed(station: Station) -> None:
     station.start()
 
     assert (station.done("-m venv"), station.done("-r ")) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("command", "wanted"),
+    [
+        (("train", "detection"), True), (("train", "semantic", "--data", "x"), True), (("bench", "all"), True),
+        (("train", "anomaly"), False), (("demo",), False), (("run", "judge"), False), ((), False),
+    ],
+)  # fmt: skip
+def test_training_packages_come_with_the_command_that_needs_them(
+    station: Station, command: tuple[str, ...], wanted: bool
+) -> None:
+    """A line never installs what only training needs; training installs it once."""
+    station.start(*command)
+    code, _, err = station.start(*command)
+
+    assert (code, err) == (7, "")
+    assert station.done("-r ") - station.done("requirements-train.txt") == 1
+    assert station.done("requirements-train.txt") == int(wanted)
+
+
+def test_training_that_cannot_be_installed_is_told(station: Station) -> None:
+    """The command runs and says itself what it cannot do; the installation is tried again the next time."""
+    station.start()
+    station.broken.touch()
+    code, out, err = station.start("train", "detection")
+    station.broken.unlink()
+    station.start("train", "detection")
+
+    assert (code, out) == (7, "train\ndetection\n")
+    assert "training of convolutional heads is missing" in err
+    assert station.done("requirements-train.txt") == 2
 
 
 def test_changed_source_is_built(station: Station) -> None:

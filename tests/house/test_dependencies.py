@@ -13,9 +13,10 @@ ROOT = Path(__file__).resolve().parents[2]
 PROJECT_FILE = (ROOT / "pyproject.toml").read_text("utf-8")
 PROJECT = tomllib.loads(PROJECT_FILE)["project"]
 PINNED = (ROOT / "requirements.txt").read_text("utf-8").split()
+PINNED_FOR_TRAINING = (ROOT / "requirements-train.txt").read_text("utf-8").split()
 
 ALLOWED = re.compile(
-    r"\b(?:MIT|ISC|0BSD|Zlib|CC0|PSF|Unlicense|Public Domain)\b|\bBSD|\bApache|\bLGPL|Lesser General|\bMPL|Mozilla",
+    r"\b(?:MIT|ISC|0BSD|Zlib|CC0|PSF|Python Software Foundation|Unlicense|Public Domain)\b|\bBSD|\bApache|\bLGPL|Lesser General|\bMPL|Mozilla",
     re.IGNORECASE,
 )
 COPYLEFT = re.compile(r"\b(?:A?GPL)(?:v?\d|-|\b)|(?<!Lesser )General Public|Affero", re.IGNORECASE)
@@ -70,15 +71,16 @@ def test_every_dependency_is_explained() -> None:
 
 def test_dependencies_are_pinned() -> None:
     """A station installed next year gets what was tested."""
-    loose = [line for line in PINNED if not re.fullmatch(r"[\w.-]+==[\w.+!-]+", line)]
+    loose = [line for line in PINNED + PINNED_FOR_TRAINING if not re.fullmatch(r"[\w.-]+==[\w.+!-]+", line)]
 
     assert loose == []
 
 
-@pytest.mark.parametrize("extra", [None, "test", "broker"])
+@pytest.mark.parametrize("extra", [None, "test", "broker", "train"])
 def test_both_lists_agree(extra: str | None) -> None:
     """The versions that pyproject names are the ones that are installed."""
-    pins = {canonicalize_name(line.partition("==")[0]): line.partition("==")[2] for line in PINNED}
+    pinned = PINNED_FOR_TRAINING if extra == "train" else PINNED
+    pins = {canonicalize_name(line.partition("==")[0]): line.partition("==")[2] for line in pinned}
     wanted = {canonicalize_name(item.name): str(item.specifier).removeprefix("==") for item in declared(extra)}
 
     assert wanted == {name: pins.get(name) for name in wanted}
@@ -89,6 +91,17 @@ def test_the_pinned_set_is_whole() -> None:
     pins = {canonicalize_name(line.partition("==")[0]) for line in PINNED} | {"pip"}  # pip comes with the environment
 
     assert closure(declared(None) + declared("test") + declared("broker")) - pins == set()
+
+
+def test_the_training_set_is_whole() -> None:
+    """The same of what only training needs; a build of torch for a GPU brings its maker's libraries beside it."""
+    pytest.importorskip("torch", reason="torch is not installed (extra [train])")
+    pins = {canonicalize_name(line.partition("==")[0]) for line in PINNED + PINNED_FOR_TRAINING} | {"setuptools"}
+    missing = {
+        name for name in closure(declared("train")) - pins if not name.startswith(("nvidia-", "triton", "cuda-"))
+    }
+
+    assert missing == set()
 
 
 def test_licences_at_run_time() -> None:
