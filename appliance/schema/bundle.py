@@ -115,6 +115,18 @@ class Tiling(Struct, frozen=True):
     """Frame pixels per pixel of a tile; 1 is native resolution."""
 
 
+class Template(Struct, frozen=True):
+    """Compare each frame with one that shows no defect: channels of the input image are the frame's grey values, the
+    registered template's, and the tolerant difference of both, in place of red, green and blue."""
+
+    file: str
+    """npz of the bundle: `template` (rows, cols) uint8, the defect-free view in frame pixels."""
+    reach_px: int = 8
+    """Largest displacement of a frame against the template that registration follows, frame pixels."""
+    tolerance_px: int = 1
+    """Edges may lie this far from where the template has them, frame pixels."""
+
+
 class Preprocessing(Struct, frozen=True):
     """State how a frame becomes the model's input image."""
 
@@ -125,12 +137,36 @@ class Preprocessing(Struct, frozen=True):
     roi: tuple[int, int, int, int] | None = None
     """(x, y, width, height) in frame pixels; None is the whole frame."""
     tiling: Tiling | None = None
+    keep_aspect: bool = False
+    """True: the region is scaled by 1 / `shrink` in both directions, stands in the middle of the input image, and its
+    mirror image fills the rest; False: it is stretched to the input image. Not together with `tiling`."""
+    shrink: float = 1.0
+    """Frame pixels per pixel of the input image where the aspect is kept."""
+    template: Template | None = None
+    """None: the input image shows the frame alone."""
     mm_per_px: float | None = None
     """Scale of the training frames in the plane of the part, mm per frame pixel; None: not stated."""
     frame_shape: tuple[int, int] | None = None
     """(rows, cols) of the training frames; other frames are scaled to the same input image."""
     golden: str = ""
     """npz: `frame`, a raw frame, and `image`, what preprocessing must make of it, whole, within 1 grey level."""
+
+
+class ConfidenceCurve(Struct, frozen=True):
+    """State what a raw score means: the share of held-out findings, or images, with that score that were right."""
+
+    kind: str
+    """Class whose findings it is about; empty: the image score, and the probability that the part has a defect."""
+    scores: tuple[float, ...]
+    """Ascending; linear in between, held beyond both ends."""
+    confidences: tuple[float, ...]
+    """As many, in [0, 1], never falling."""
+    count: int
+    """Held-out findings or images behind it."""
+    right: int
+    """Of these, how many were a defect."""
+    error: float
+    """Expected calibration error on held-out data, in [0, 1]."""
 
 
 class DataSnapshot(Struct, frozen=True):
@@ -158,6 +194,8 @@ class Manifest(Struct, frozen=True):
     data: DataSnapshot
     calibration: GoodOnlyCalibration | None
     versions: dict[str, str]
+    confidence: tuple[ConfidenceCurve, ...] = ()
+    """Fitted on groups that the model did not learn from; a finding of a class without a curve has no confidence."""
     parent: str = ""
     """Id of the bundle this one was made from; empty: none."""
     evidence: tuple[str, ...] = ()

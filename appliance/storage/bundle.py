@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from appliance.schema.bundle import BundleFile, Manifest, ModelSpec
 from appliance.schema.errors import Refused, RuntimeFault
 
-FORMAT = 2
+FORMAT = 3
 MANIFEST = "manifest.json"
 LARGEST_FILE_BYTES = 1 << 30
 # What zipfile, zlib and numpy raise on a damaged npz.

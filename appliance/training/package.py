@@ -25,7 +25,7 @@ from appliance.schema.bundle import (
 from appliance.schema.errors import ConfigError
 from kernels.preprocess import Preprocessor
 
-BUNDLE_FORMAT = 2
+BUNDLE_FORMAT = 3
 GOLDEN_IMAGES = 32
 # A crop of a frame shows as well as the whole what preprocessing does to it, and keeps bundles small.
 GOLDEN_FRAME_PX = 512

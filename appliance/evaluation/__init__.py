@@ -1,0 +1,1 @@
+"""Run a bundle over labelled images and say how good it is."""

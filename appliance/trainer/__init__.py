@@ -1,0 +1,1 @@
+"""Answer `firstshift train`: data in, proven bundle with its data sheet out."""
