@@ -26,6 +26,7 @@ from appliance.services._runtimes import open_runtime
 from appliance.storage import bundle as bundles
 from appliance.storage import golden
 from appliance.tasks.codes import CodeReader
+from appliance.tasks.confidence import ConfidentReader
 from appliance.tasks.opening import Parts, open_reader
 
 
@@ -52,9 +53,11 @@ class LoadedBundle:
         """Make the stages for frames of (rows, cols); regions: where text is looked for, the whole view if none."""
         parts = Parts(self.manifest, self.bundle.files, lambda path: bundles.arrays(self.bundle, path), self.sessions)
         try:
-            return open_reader(parts, frame_shape, tuple(regions))
+            reader = open_reader(parts, frame_shape, tuple(regions))
         except ValueError as cause:
             raise RuntimeFault(f"bundle {self.bundle.folder}: {cause}") from cause
+        curves = self.manifest.confidence
+        return ConfidentReader(reader, curves) if curves else reader
 
 
 class _View:

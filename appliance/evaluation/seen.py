@@ -1,0 +1,55 @@
+"""Know the pictures that a bundle has learned from, so that nobody judges it by them."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+
+import msgspec
+from msgspec import Struct
+
+from appliance.datasets.sample import Sample
+from appliance.schema.errors import RuntimeFault
+
+SEEN = "seen.json"
+"""File of a bundle."""
+
+
+class SeenPictures(Struct, frozen=True):
+    """Name the pictures that weights, limits or confidences of a bundle were made from."""
+
+    sha256: tuple[str, ...]
+    """Of each picture file, sorted."""
+
+
+class Unseen(Struct, frozen=True):
+    """Divide samples by what the bundle has seen."""
+
+    kept: tuple[Sample, ...]
+    seen: int
+    """Pictures that the bundle has seen."""
+    related: int
+    """Others of their parts, which it knows as well."""
+    known: bool
+    """False: the bundle does not say what it has seen."""
+
+
+def seen_file(samples: Sequence[Sample]) -> bytes:
+    """Give the content of `SEEN` for the samples that a bundle was made from; reads every picture once."""
+    return msgspec.json.encode(SeenPictures(tuple(sorted({_digest(sample) for sample in samples}))))
+
+
+def unseen(samples: Sequence[Sample], files: Mapping[str, bytes]) -> Unseen:
+    """Leave out what the bundle with these files has seen, with every other picture of the same part."""
+    if SEEN not in files:
+        return Unseen(tuple(samples), 0, 0, known=False)
+    try:
+        known = frozenset(msgspec.json.decode(files[SEEN], type=SeenPictures).sha256)
+    except (msgspec.DecodeError, UnicodeDecodeError) as cause:
+        raise RuntimeFault(f"bundle: {SEEN} is damaged: {cause}; install the bundle again") from cause
+    seen = {sample.name: sample.group for sample in samples if known and _digest(sample) in known}
+    groups = set(seen.values())
+    kept = tuple(sample for sample in samples if sample.group not in groups)
+    return Unseen(kept, len(seen), len(samples) - len(kept) - len(seen), known=True)
+
+
+def _digest(sample: Sample) -> str:
+    return hashlib.sha256(sample.picture.read_bytes()).hexdigest()
