@@ -78,7 +78,7 @@ class DataSet(Struct, frozen=True):
     order of the file. ocr: empty."""
     samples: tuple[Sample, ...]
     pixel_format: PixelFormat
-    """Mono8 when every picture has one channel, else RGB8."""
+    """Mono8 when every picture is grey, whatever its channels; else RGB8."""
     grouped_by: str
-    """`groups.csv`, `file names`, or `` when each picture stands alone."""
+    """`groups.csv`, `file names`, `likeness` (copies are kept together), or `` when each picture stands alone."""
     remarks: tuple[Remark, ...] = ()

@@ -10,14 +10,16 @@ from msgspec import Struct
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
+from appliance.datasets.header import SUFFIXES
+from appliance.datasets.pictures import as_frame, read_picture
 from appliance.imaging.tiling import tile_grid
-from appliance.infer.pictures import SUFFIXES, as_frame, read_picture
 from appliance.schema.bundle import Manifest, Precision, TaskName
 from appliance.schema.errors import ConfigError
 from appliance.services._runtimes import open_runtime
 from appliance.storage import bundle as bundles
 from appliance.training.package import Contents, Network, pack
 from appliance.training.quantize import FEWEST_IMAGES, GateResult, gate, quantized
+from kernels.canvas import CanvasPreprocessor
 from kernels.preprocess import Preprocessor
 from kernels.tiles import TileGatherer
 
@@ -44,6 +46,10 @@ def run_quantize(options: QuantizeOptions) -> int:
         raise ConfigError(
             f"bundle {options.bundle}: {manifest.task} of {len(manifest.models)} networks cannot be int8, 1 network "
             "of another task can; reading letters does not survive 8 bits"
+        )
+    if manifest.preprocessing.template is not None:
+        raise ConfigError(
+            f"bundle {options.bundle}: compares with a template, and its small network is no faster in int8; keep it"
         )
     if options.out.exists():
         raise ConfigError(f"{options.out}: exists already and bundles are never overwritten; choose another folder")
@@ -92,6 +98,10 @@ def _frames(folder: Path, manifest: Manifest) -> list[NDArray[np.uint8]]:
 def _inputs(frame: NDArray[np.uint8], manifest: Manifest) -> NDArray[np.uint8]:
     """Give the input images of a frame: one, or its tiles."""
     how, shape = manifest.preprocessing, (frame.shape[0], frame.shape[1])
+    if how.keep_aspect:
+        image = np.empty((1, how.rows, how.columns, 3), np.uint8)
+        CanvasPreprocessor(shape, how.pixel_format, how.roi, (how.rows, how.columns), how.shrink).run(frame, image[0])
+        return image
     if how.tiling is None:
         image = np.empty((1, how.rows, how.columns, 3), np.uint8)
         Preprocessor(shape, how.pixel_format, how.roi, (how.rows, how.columns)).run(frame, image[0])

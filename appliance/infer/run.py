@@ -13,10 +13,10 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from appliance.datasets.pictures import as_colour, as_frame, read_picture
 from appliance.decision.disposition import judge_view
 from appliance.imaging.geometry import in_mm
 from appliance.infer.overlay import draw
-from appliance.infer.pictures import as_colour, as_frame, read_picture
 from appliance.ports.runtime import Runtime
 from appliance.ports.task import FrameReader, Reading
 from appliance.schema.errors import ConfigError, RuntimeFault

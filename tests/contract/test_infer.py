@@ -10,7 +10,7 @@ import tifffile
 from msgspec.structs import replace
 
 from appliance.cli import main
-from appliance.infer.pictures import as_frame, read_picture
+from appliance.datasets.pictures import as_frame, read_picture
 from appliance.infer.show import describe
 from appliance.runtimes.openvino import OpenVinoRuntime
 from appliance.schema.bundle import ClassSpec, TaskName
@@ -92,7 +92,7 @@ def test_what_is_no_picture_is_refused(content: bytes, suffix: str, tmp_path, ca
 def test_sixteen_bits_are_refused(tmp_path) -> None:
     """Values that would have to be scaled are refused, not scaled in silence."""
     cv2.imwrite(str(tmp_path / "deep.png"), np.zeros((8, 8), np.uint16))
-    with pytest.raises(ConfigError, match="uint16 values, only 8 bits"):
+    with pytest.raises(ConfigError, match="16 bits per channel, only 8 bits"):
         read_picture(tmp_path / "deep.png")
 
 

@@ -8,28 +8,26 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from appliance.datasets.header import TIFF, read_header
 from appliance.schema.errors import ConfigError
 from appliance.schema.frame import PixelFormat
 
-TIFF = {".tif", ".tiff"}
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", *TIFF}
-
 
 def read_picture(path: Path) -> NDArray[np.uint8]:
-    """Give a picture as (rows, cols) or (rows, cols, 3) uint8 RGB; ConfigError for anything else."""
-    try:
-        content = np.frombuffer(path.read_bytes(), np.uint8)
-    except OSError as cause:
-        raise ConfigError(f"{path}: cannot be read ({cause.strerror}); name a picture file") from cause
-    image = _tiff(path) if path.suffix.lower() in TIFF else _decoded(content)
+    """Give a picture as (rows, cols) or (rows, cols, 3) uint8 RGB, as it is shown; ConfigError for anything else.
+
+    Alpha is dropped, an EXIF orientation is followed, printing colours (CMYK) become RGB without a colour profile.
+    """
+    header = read_header(path)
+    content = path.read_bytes()
+    image = _tiff(path) if content.startswith(TIFF) else _decoded(np.frombuffer(content, np.uint8))
     if image is None or image.ndim not in {2, 3}:
-        known = ", ".join(sorted(SUFFIXES))
-        raise ConfigError(f"{path}: {content.size} bytes are no picture that can be read; give one of {known}")
+        raise ConfigError(f"{path}: cannot be decoded, so it is damaged; copy or export it again")
     if image.dtype != np.uint8:
         raise ConfigError(f"{path}: {image.dtype} values, only 8 bits per channel are read; convert it to 8 bits")
-    if image.ndim == 2:
-        return np.ascontiguousarray(image)
-    return np.ascontiguousarray(image[:, :, :3] if image.shape[2] >= 3 else image[:, :, 0])
+    if image.ndim == 3:
+        image = image[:, :, 0] if header.channels == 1 or image.shape[2] < 3 else image[:, :, :3]
+    return np.ascontiguousarray(_turned(image, header.orientation))
 
 
 def as_frame(picture: NDArray[np.uint8], pixel_format: PixelFormat) -> NDArray[np.uint8]:
@@ -81,6 +79,17 @@ def _decoded(content: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
         return found
     colour: NDArray[np.uint8] = image[:, :, 2::-1]
     return colour
+
+
+def _turned(image: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    """Undo how the camera was held (CIPA DC-008: 2 to 8 are mirrored, half and quarter turns)."""
+    if orientation in {5, 6, 7, 8}:
+        image = np.swapaxes(image, 0, 1)
+    if orientation in {3, 4, 7, 8}:
+        image = image[::-1]
+    if orientation in {2, 3, 6, 7}:
+        image = image[:, ::-1]
+    return image
 
 
 def _first_line(cause: Exception) -> str:
