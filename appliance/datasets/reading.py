@@ -158,7 +158,9 @@ def _with_templates(root: Path, samples: Sequence[Sample]) -> tuple[Sample, ...]
     if not folder.is_dir():
         return tuple(samples)
     by_stem = {path.stem: path for path in pictures_under(folder)}
-    return tuple(replace(sample, template=by_stem.get(sample.picture.stem)) for sample in samples)
+    # One picture of the product without a defect serves all of its parts.
+    common = next(iter(by_stem.values())) if len(by_stem) == 1 else None
+    return tuple(replace(sample, template=by_stem.get(sample.picture.stem, common)) for sample in samples)
 
 
 def _splits_for(task: TaskName, samples: Sequence[Sample], notes: Notes) -> tuple[Sample, ...]:

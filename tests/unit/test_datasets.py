@@ -334,11 +334,16 @@ def test_ocr_list(tmp_path: Path) -> None:
 
 
 def test_templates(tmp_path: Path) -> None:
-    """A picture in templates/ with an equal stem is the defect-free view."""
+    """A picture in templates/ with an equal stem is the defect-free view; a single one is that of every picture."""
     root = coco(tmp_path, 2, [CRACK])
     store(root / "templates/p1.bmp", texture(70))
 
+    store(root / "templates/other.bmp", texture(71))
+
     assert [s.template for s in read_data(root, TaskName.DETECTION).samples] == [root / "templates/p1.bmp", None]
+    (root / "templates/p1.bmp").unlink()
+    only = root / "templates/other.bmp"
+    assert [s.template for s in read_data(root, TaskName.DETECTION).samples] == [only, only]
 
 
 @pytest.mark.parametrize(
