@@ -67,6 +67,16 @@ def calibrate(
     )
 
 
+def calibrate_if_enough(
+    scores: Sequence[float], hold_back: float = 0.0, margin: float = 1.0
+) -> GoodOnlyCalibration | None:
+    """Give the limits, or None for too few good scores to promise anything: without limits every part goes to a person.
+
+    Raises ConfigError as `calibrate` does for anything else.
+    """
+    return calibrate(scores, hold_back, margin) if len(scores) >= FEWEST_GOOD_IMAGES else None
+
+
 def capped(calibration: GoodOnlyCalibration, at_most: float) -> GoodOnlyCalibration:
     """Lower the accept limit to a score from which a part must not pass, and state what that costs.
 

@@ -1,7 +1,7 @@
 """Judge a bundle by labelled pictures: metrics of its task, and what its limits let pass and hold back."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -19,12 +19,16 @@ from appliance.evaluation.row import Row, ranked
 from appliance.evaluation.semantic import SemanticTally
 from appliance.evaluation.text import TextTally
 from appliance.learning.bootstrap import FEWEST_PARTS
-from appliance.schema.bundle import Manifest, TaskName
+from appliance.schema.bundle import ConfidenceCurve, Manifest, TaskName
 from appliance.schema.errors import ConfigError, RuntimeFault
 from appliance.services._inspector import LoadedBundle
 
 MOST_WORST = 20
 WITH_THINGS = frozenset({TaskName.DETECTION, TaskName.INSTANCE})
+
+
+Fold = tuple[LoadedBundle, Sequence[Sample]]
+"""A bundle with samples that it has not seen."""
 
 
 class Appraisal(Struct, frozen=True):
@@ -45,33 +49,40 @@ def appraise(
     tell: told the share done. ConfigError for data that the bundle cannot be judged by, RuntimeFault when it can read
     none of the frames.
     """
-    check_classes(loaded.manifest, data)
+    return appraise_folds(((loaded, samples),), data, tell)
+
+
+def appraise_folds(folds: Iterable[Fold], data: DataSet, tell: Tell = unheard) -> Appraisal:
+    """Judge each fold's samples by its own bundle and sum up once over all, as if one bundle had judged them.
+
+    folds: taken one after the other, so that each may be fitted when its turn comes; no group stands in two of them.
+    tell: told the share of the fold being judged. ConfigError as for `appraise`, and for bundles with other classes
+    than the first; RuntimeFault when no frame of any fold can be read. Scores of all folds are ranked together: where
+    one bundle's scores run higher than another's, AUROC is lower than that of each.
+    """
     rows: list[Row] = []
     faults: list[str] = []
-    tally = _tally(loaded.manifest, data)
-    source = listing_all(loaded) if data.task in WITH_THINGS else loaded
-    for judged in judge_all(source, samples, maps=True, tell=tell):
-        row = row_of(judged, data, loaded.manifest)
-        tally.add(judged, row)
-        rows.append(row)
-        faults += [judged.fault] if judged.fault else []
+    by_group: dict[str, LoadedBundle] = {}
+    tally: Tally | None = None
+    first: Manifest | None = None
+    for loaded, samples in folds:
+        check_classes(loaded.manifest, data)
+        first = first or loaded.manifest
+        _check_alike(first, loaded.manifest)
+        tally = tally or _tally(first, data)
+        _check_apart(by_group, samples)
+        by_group |= dict.fromkeys((sample.group for sample in samples), loaded)
+        source = listing_all(loaded) if data.task in WITH_THINGS else loaded
+        for judged in judge_all(source, samples, maps=True, tell=tell):
+            row = row_of(judged, data, loaded.manifest)
+            tally.add(judged, row)
+            rows.append(row)
+            faults += [judged.fault] if judged.fault else []
+    if tally is None:
+        raise ConfigError(f"{data.root}: 0 folds to judge, at least 1 is needed; give a bundle and its samples")
     if faults and len(faults) == len(rows):
         raise RuntimeFault(faults[0])
-    outcome = tally.outcome(rows)
-    outcome.metrics |= asdict(bands(rows))
-    outcome.intervals |= band_intervals(rows, SEED)
-    for kind, found in by_kind(rows).items():
-        outcome.of_class(kind, found)
-    if len({row.group for row in rows}) < len(rows):
-        outcome.more["by_part"] = by_part(rows, loaded)
-    outcome.more["worst"] = worst(rows)
-    if faults:
-        outcome.remarks.append(
-            f"ATTENTION: {len(faults)} of {len(rows)} pictures cannot be read: they have no verdict and rank as most "
-            f"suspicious; {faults[0]}"
-        )
-    outcome.remarks += _remarks(loaded, rows, len(faults))
-    return Appraisal(tuple(rows), outcome)
+    return Appraisal(tuple(rows), _summed_up(tally, rows, by_group, faults))
 
 
 def row_of(judged: Judged, data: DataSet, manifest: Manifest) -> Row:
@@ -120,6 +131,47 @@ def worst(rows: Sequence[Row]) -> list[dict[str, Any]]:
     ]
 
 
+def _check_alike(first: Manifest, manifest: Manifest) -> None:
+    """Raise ConfigError where answers of two bundles cannot be counted together."""
+    names, other = ([one.name for one in each.heads[0].classes] for each in (first, manifest))
+    if names != other:
+        raise ConfigError(
+            f"folds: a bundle knows {', '.join(other)}, the first {', '.join(names)}; fit all with the same classes"
+        )
+    if first.task is TaskName.CLASSIFICATION and _image_curve(first) != _image_curve(manifest):
+        raise ConfigError("folds: bundles have confidence curves of their own; judge each alone, or fit without")
+
+
+def _image_curve(manifest: Manifest) -> ConfidenceCurve | None:
+    return next((curve for curve in manifest.confidence if not curve.kind), None)
+
+
+def _check_apart(by_group: Mapping[str, LoadedBundle], samples: Sequence[Sample]) -> None:
+    shared = next((sample.group for sample in samples if sample.group in by_group), None)
+    if shared is not None:
+        raise ConfigError(f"folds: part {shared} stands in two folds; keep the pictures of a part in one")
+
+
+def _summed_up(
+    tally: Tally, rows: Sequence[Row], by_group: Mapping[str, LoadedBundle], faults: Sequence[str]
+) -> Outcome:
+    outcome = tally.outcome(rows)
+    outcome.metrics |= asdict(bands(rows))
+    outcome.intervals |= band_intervals(rows, SEED)
+    for kind, found in by_kind(rows).items():
+        outcome.of_class(kind, found)
+    if len(by_group) < len(rows):
+        outcome.more["by_part"] = by_part(rows, by_group)
+    outcome.more["worst"] = worst(rows)
+    if faults:
+        outcome.remarks.append(
+            f"ATTENTION: {len(faults)} of {len(rows)} pictures cannot be read: they have no verdict and rank as most "
+            f"suspicious; {faults[0]}"
+        )
+    outcome.remarks += _remarks(tuple(by_group.values()), rows, len(faults))
+    return outcome
+
+
 def _tally(manifest: Manifest, data: DataSet) -> Tally:
     match data.task:
         case TaskName.ANOMALY:
@@ -133,15 +185,15 @@ def _tally(manifest: Manifest, data: DataSet) -> Tally:
     return ObjectTally(data)
 
 
-def _remarks(loaded: LoadedBundle, rows: Sequence[Row], unread: int) -> list[str]:
-    manifest = loaded.manifest
+def _remarks(bundles: Sequence[LoadedBundle], rows: Sequence[Row], unread: int) -> list[str]:
     lines = []
-    if manifest.calibration is None:
+    if any(loaded.manifest.calibration is None for loaded in bundles):
         lines.append("the bundle has no limits: every picture goes to review, so nothing escapes and all is overkill")
-    elif loaded.precision != manifest.precision or loaded.runtime != manifest.runtime:
+    moved = next((one for one in bundles if _settings(one) != (one.manifest.runtime, one.manifest.precision)), None)
+    if moved is not None and moved.manifest.calibration is not None:
         lines.append(
-            f"run in {loaded.runtime} {loaded.precision}, limits were set in {manifest.runtime} {manifest.precision}: "
-            "escape, overkill and review rates are those of another model"
+            f"run in {moved.runtime} {moved.precision}, limits were set in {moved.manifest.runtime} "
+            f"{moved.manifest.precision}: escape, overkill and review rates are those of another model"
         )
     parts = len({row.group for row in rows})
     if parts < FEWEST_PARTS:
@@ -153,3 +205,7 @@ def _remarks(loaded: LoadedBundle, rows: Sequence[Row], unread: int) -> list[str
     if unscored:
         lines.append(f"{unscored} pictures were read and have no score, so no verdict; they rank as most suspicious")
     return lines
+
+
+def _settings(loaded: LoadedBundle) -> tuple[str, str]:
+    return loaded.runtime, loaded.precision

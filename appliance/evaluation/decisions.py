@@ -1,7 +1,7 @@
 """Count what a bundle's own limits let pass and hold back: by picture, by class of defect and by part."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -67,18 +67,18 @@ def band_intervals(rows: Sequence[Row], seed: int, rounds: int = ROUNDS) -> dict
     }
 
 
-def by_part(rows: Sequence[Row], loaded: LoadedBundle) -> dict[str, Any]:
+def by_part(rows: Sequence[Row], by_group: Mapping[str, LoadedBundle]) -> dict[str, Any]:
     """Give what holds when all pictures of a part are judged together, one decision for each.
 
     A part is bad when one of its pictures is. `worst`: as on the line, its worst picture decides; `mean`: the mean
-    score of its pictures is held against the same limits.
+    score of its pictures is held against the same limits. by_group: the bundle that judged each part.
     """
     parts: defaultdict[str, list[Row]] = defaultdict(list)
     for row in rows:
         parts[row.group].append(row)
     worst = [_worst(own) for own in parts.values()]
     mean = [
-        replace(one, score=score, disposition=disposition(loaded, score))
+        replace(one, score=score, disposition=disposition(by_group[one.group], score))
         for one, own in zip(worst, parts.values(), strict=True)
         for score in [sum(row.score for row in own) / len(own)]
     ]

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from appliance.decision import anomaly_map
 from appliance.imaging.tiling import tile_grid
 from appliance.ports.runtime import Session, Tensors
 from appliance.ports.task import Window
@@ -97,7 +98,7 @@ class MapWatch:
         if (window, region) not in self._interpreters:
             bundle = self.loaded.bundle
             settings = anomaly.read_settings(bundle.files[self._head.settings])
-            known = anomaly.read_statistics(bundles.arrays(bundle, STATISTICS))
+            known = anomaly_map.read_statistics(bundles.arrays(bundle, STATISTICS))
             cells = (distances.shape[0], distances.shape[1])
             if len(self._interpreters) >= MOST_WINDOWS:
                 self._interpreters.clear()

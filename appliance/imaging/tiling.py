@@ -52,6 +52,8 @@ def input_pixels_per_mm(how: Preprocessing, frame_shape: tuple[int, int], mm_per
     """Give how many pixels of the input image one mm of the part gets, in the direction that gets fewer."""
     if how.tiling is not None:
         return 1 / (mm_per_px * how.tiling.shrink)
+    if how.keep_aspect:
+        return 1 / (mm_per_px * how.shrink)
     _, _, width, height = how.roi or (0, 0, frame_shape[1], frame_shape[0])
     return min(how.columns / width, how.rows / height) / mm_per_px
 

@@ -116,8 +116,11 @@ class Tiling(Struct, frozen=True):
 
 
 class Template(Struct, frozen=True):
-    """Compare each frame with one that shows no defect: channels of the input image are the frame's grey values, the
-    registered template's, and the tolerant difference of both, in place of red, green and blue."""
+    """Compare each frame with one that shows no defect.
+
+    Red, green and blue of the input image are then the frame's grey values in the template's light, the registered
+    template's, and the tolerant difference of both.
+    """
 
     file: str
     """npz of the bundle: `template` (rows, cols) uint8, the defect-free view in frame pixels."""

@@ -49,11 +49,20 @@ class LoadedBundle:
         first = next(iter(sessions.values()))
         self.runtime, self.precision = first.runtime, first.precision
 
-    def reader(self, frame_shape: tuple[int, int], regions: Sequence[Box] = ()) -> FrameReader:
-        """Make the stages for frames of (rows, cols); regions: where text is looked for, the whole view if none."""
+    def reader(
+        self,
+        frame_shape: tuple[int, int],
+        regions: Sequence[Box] = (),
+        patterns: Mapping[Box | None, Sequence[str]] | None = None,
+    ) -> FrameReader:
+        """Make the stages for frames of (rows, cols).
+
+        regions: where text is looked for, the whole view if none. patterns: what rules ask of the text in each region,
+        None standing for the whole view.
+        """
         parts = Parts(self.manifest, self.bundle.files, lambda path: bundles.arrays(self.bundle, path), self.sessions)
         try:
-            reader = open_reader(parts, frame_shape, tuple(regions))
+            reader = open_reader(parts, frame_shape, tuple(regions), patterns)
         except ValueError as cause:
             raise RuntimeFault(f"bundle {self.bundle.folder}: {cause}") from cause
         curves = self.manifest.confidence
@@ -66,13 +75,23 @@ class _View:
     def __init__(self, camera: str, frame: FrameReady, loaded: LoadedBundle, recipe: RecipeView) -> None:
         shape = (frame.rows, frame.columns)
         self.rules = tuple(rule for rule in recipe.rules if rule.view == camera)
-        texts = [rule.region for rule in self.rules if isinstance(rule, Text)]
-        regions = [region for region in texts if region is not None]
+        texts = [rule for rule in self.rules if isinstance(rule, Text)]
+        regions = [rule.region for rule in texts if rule.region is not None]
         # One rule that looks everywhere needs everything read.
-        self.reader = loaded.reader(shape, regions if len(regions) == len(texts) else ())
+        patterns = _patterns(texts)
+        self.reader = loaded.reader(shape, regions if len(regions) == len(texts) else (), patterns)
         codes = [rule for rule in self.rules if isinstance(rule, Code)]
         self.codes = [CodeReader(rule.symbologies, rule.region, frame.pixel_format) for rule in codes]
         self.mm_per_px = recipe.mm_per_px.get(camera)
+
+
+def _patterns(rules: Sequence[Text]) -> dict[Box | None, list[str]]:
+    """Give what is asked of the text in each region; where one rule takes any text, nothing is."""
+    everywhere = any(rule.region is None for rule in rules)
+    asked: dict[Box | None, list[str]] = {}
+    for rule in rules:
+        asked.setdefault(None if everywhere else rule.region, []).append(rule.pattern)
+    return {region: own for region, own in asked.items() if all(own)}
 
 
 class BundleInspector:

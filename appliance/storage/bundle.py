@@ -173,7 +173,9 @@ def _needed(manifest: Manifest) -> set[str]:
     """Name the files that the manifest speaks of."""
     networks = {path for model in manifest.models for path in (model.file, model.golden)}
     settings = {head.settings for head in manifest.heads}
-    return networks | settings | {manifest.preprocessing.golden} | set(manifest.evidence)
+    how = manifest.preprocessing
+    template = set() if how.template is None else {how.template.file}
+    return networks | settings | template | {how.golden} | set(manifest.evidence)
 
 
 def _verified(folder: Path, file: BundleFile) -> bytes:

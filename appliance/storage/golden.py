@@ -10,10 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from appliance.decision.agreement import SCORES, row_differences, share_difference, value_difference
+from appliance.imaging.template import compose, read_template
 from appliance.ports.runtime import Session
 from appliance.schema.bundle import ModelSpec, Precision, TensorSpec
-from appliance.schema.errors import RuntimeFault
+from appliance.schema.errors import ConfigError, RuntimeFault
+from appliance.schema.frame import PixelFormat
 from appliance.storage.bundle import Bundle, arrays
+from kernels.canvas import CanvasPreprocessor
 from kernels.preprocess import Preprocessor
 
 IMAGES = "images"
@@ -89,10 +92,15 @@ def verify_preprocessing(bundle: Bundle, make: Callable[..., Preprocessor] = Pre
     bytes_both = frame is not None and expected is not None and frame.dtype == expected.dtype == np.uint8
     if frame is None or expected is None or not bytes_both or frame.ndim < 2 or expected.ndim != 3:
         raise RuntimeFault(f"bundle {bundle.folder}: {how.golden} lacks `frame` and `image`; build the bundle again")
-    raw, wanted = frame.astype(np.uint8, copy=False), expected.astype(np.int16)
+    raw, wanted = _compared(bundle, frame.astype(np.uint8, copy=False)), expected.astype(np.int16)
+    pixel_format = how.pixel_format if how.template is None else PixelFormat.RGB8
     image = np.empty(expected.shape, np.uint8)
     try:
-        make((frame.shape[0], frame.shape[1]), how.pixel_format, None, expected.shape[:2]).run(raw, image)
+        shape, size = (frame.shape[0], frame.shape[1]), (expected.shape[0], expected.shape[1])
+        if how.keep_aspect:
+            CanvasPreprocessor(shape, pixel_format, None, size, how.shrink, make).run(raw, image)
+        else:
+            make(shape, pixel_format, None, size).run(raw, image)
     except ValueError as cause:
         raise RuntimeFault(f"bundle {bundle.folder}: {how.golden}: {cause}; build the bundle again") from cause
     worst = int(np.abs(image.astype(np.int16) - wanted).max(initial=0))
@@ -102,6 +110,17 @@ def verify_preprocessing(bundle: Bundle, make: Callable[..., Preprocessor] = Pre
             f"limit {PREPROCESSING_BOUND}; install the version that the bundle was built with"
         )
     return worst
+
+
+def _compared(bundle: Bundle, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Give what preprocessing scales: the frame itself, or the frame beside its template."""
+    how = bundle.manifest.preprocessing.template
+    if how is None:
+        return frame
+    try:
+        return compose(frame, read_template(arrays(bundle, how.file), how.file), how)
+    except ConfigError as cause:
+        raise RuntimeFault(f"bundle {bundle.folder}: golden frame: {cause}; build the bundle again") from cause
 
 
 def _check_precision(bundle: Bundle, session: Session, *, any_precision: bool) -> None:

@@ -5,10 +5,11 @@ import math
 import msgspec
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import astuple
 from numpy.typing import NDArray
 
 from appliance.decision import anomaly_map
-from appliance.decision.anomaly_map import MapStatistics
+from appliance.decision.anomaly_map import BorderTables, MapStatistics, MapView
 from appliance.ports.runtime import Tensors
 from appliance.ports.task import Interpretation, Window
 from appliance.schema.bundle import Head
@@ -31,17 +32,38 @@ class AnomalyInterpreter:
     """Interpret the maps of one head for one window; holds the calibrated map's memory."""
 
     map: NDArray[np.float32]
-    """(rows, cols) float32 standard deviations from good; owned by the interpreter, valid until its next call."""
+    """(rows, cols) float32 standard deviations from good, of the cells that show what is looked at; owned by the
+    interpreter, valid until its next call."""
+    window: Window
+    """What `map` shows, in frame pixels; its outermost cells may reach beyond the region by half of themselves."""
     peak_px: tuple[float, float]
     """(x, y) of the strongest cell's centre in frame pixels, of the last call."""
 
-    def __init__(self, head: Head, settings: MapReading, known: MapStatistics, window: Window) -> None:
-        """Take the head, whose one class names the level of a finding, settings, statistics, and the images' window."""
-        self._kind, self._settings, self._known = head.classes[0], settings, known
-        self._regions = Regions(window, (known.mean.shape[0], known.mean.shape[1]))
-        self.map = np.zeros(known.mean.shape, np.float32)
-        self.peak_px = (window.x_px, window.y_px)
-        self._above = np.zeros(known.mean.shape, np.uint8)
+    def __init__(
+        self,
+        head: Head,
+        settings: MapReading,
+        known: MapStatistics | BorderTables,
+        window: Window,
+        shown: Window | None = None,
+        cells: tuple[int, int] | None = None,
+    ) -> None:
+        """Take the head, whose one class names the level of a finding, settings, statistics, and the images' window.
+
+        shown: what is looked at; the rest of the window shows its mirror image, which never counts. None: all of it.
+        cells: (rows, cols) of the network's map; None: those of the statistics. RuntimeFault when they do not fit.
+        """
+        self._kind, self._settings = head.classes[0], settings
+        self._cells = cells or _cells_of(known)
+        looked_at = shown or window
+        self._view = anomaly_map.view_of(self._cells, astuple(window), astuple(looked_at))
+        self._known = _laid_out(known, self._view, self._cells)
+        self.window = _part(window, self._view, self._cells)
+        self._limits = looked_at
+        self._regions = Regions(self.window, self._view.shape, looked_at)
+        self.map = np.zeros(self._view.shape, np.float32)
+        self.peak_px = (looked_at.x_px, looked_at.y_px)
+        self._above = np.zeros(self._view.shape, np.uint8)
 
     def interpret(self, tensors: Tensors, index: int = 0) -> Interpretation:
         """Give the score and one finding per connected region over the level; keeps no reference to the tensors.
@@ -49,16 +71,16 @@ class AnomalyInterpreter:
         RuntimeFault when the map is missing or of another shape.
         """
         distances = tensors.get(OUTPUT)
-        if distances is None or distances.shape[1:] != self.map.shape or index >= len(distances):
+        if distances is None or distances.shape[1:] != self._cells or index >= len(distances):
             raise RuntimeFault(
-                f"anomaly task: outputs {sorted(tensors)} hold no `{OUTPUT}` of {self.map.shape} cells; "
+                f"anomaly task: outputs {sorted(tensors)} hold no `{OUTPUT}` of {self._cells} cells; "
                 "use a bundle of task anomaly"
             )
-        anomaly_map.deviations(distances[index], self._known, out=self.map)
+        anomaly_map.deviations(self._view.cut(distances[index]), self._known, out=self.map)
         if not np.isfinite(self.map).all():
             return Interpretation(math.nan, ())
         row, col = divmod(int(self.map.argmax()), self.map.shape[1])
-        self.peak_px = self._regions.centre(row, col)
+        self.peak_px = self._clipped(*self._regions.centre(row, col))
         return Interpretation(anomaly_map.image_score(self.map, self._settings.top_share), self._findings())
 
     def _findings(self) -> tuple[Finding, ...]:
@@ -85,6 +107,14 @@ class AnomalyInterpreter:
             )
         return tuple(found)
 
+    def _clipped(self, x: float, y: float) -> tuple[float, float]:
+        """Move a place into what is looked at."""
+        limits = self._limits
+        return (
+            min(max(x, limits.x_px), limits.x_px + limits.width_px),
+            min(max(y, limits.y_px), limits.y_px + limits.height_px),
+        )
+
 
 def read_settings(content: bytes) -> MapReading:
     """Give the reading in a bundle's `settings.json`; RuntimeFault when it is damaged."""
@@ -94,11 +124,24 @@ def read_settings(content: bytes) -> MapReading:
         raise RuntimeFault(f"anomaly task: settings.json is damaged: {cause}; install the bundle again") from cause
 
 
-def read_statistics(arrays: dict[str, NDArray[np.generic]]) -> MapStatistics:
-    """Give the statistics in a bundle's `statistics.npz`; RuntimeFault when arrays are missing or of another shape."""
-    mean, deviation = arrays.get("mean"), arrays.get("deviation")
-    if mean is None or deviation is None or mean.ndim != 2 or mean.shape != deviation.shape:
+def _cells_of(known: MapStatistics | BorderTables) -> tuple[int, int]:
+    if isinstance(known, BorderTables):
+        raise RuntimeFault("anomaly task: statistics by border distance need the shape of the map; name its cells")
+    return known.mean.shape[0], known.mean.shape[1]
+
+
+def _laid_out(known: MapStatistics | BorderTables, view: MapView, cells: tuple[int, int]) -> MapStatistics:
+    if isinstance(known, BorderTables):
+        return anomaly_map.lay_out(known, view)
+    if known.mean.shape != cells:
         raise RuntimeFault(
-            "anomaly task: statistics.npz lacks `mean` and `deviation` maps of one shape; install it again"
+            f"anomaly task: statistics of {known.mean.shape} cells do not fit a map of {cells}; build the bundle again"
         )
-    return MapStatistics(mean.astype(np.float32), deviation.astype(np.float32))
+    return MapStatistics(view.cut(known.mean), view.cut(known.deviation))
+
+
+def _part(window: Window, view: MapView, cells: tuple[int, int]) -> Window:
+    """Give what the cells of a view show."""
+    across, down = window.width_px / cells[1], window.height_px / cells[0]
+    x, y = window.x_px + view.cols[0] * across, window.y_px + view.rows[0] * down
+    return Window(x, y, view.shape[1] * across, view.shape[0] * down)

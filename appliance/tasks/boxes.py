@@ -20,6 +20,8 @@ from kernels.build import LIBRARY
 BOXES, SCORES = "boxes", "scores"
 # The strongest are listed; the image score looks at all.
 MOST_FINDINGS = 64
+# A window that shows nothing but the frame may seem to end so much earlier.
+ROUNDING_PX = 1e-6
 
 
 class BoxSettings(Struct, frozen=True):
@@ -61,10 +63,12 @@ class BoxReader:
         input_size: tuple[int, int],
         boxes: int,
         library: Path = LIBRARY,
+        shown: Window | None = None,
     ) -> None:
         """Take the head, whose classes are in the order of the scores, and the window that an input image shows.
 
-        input_size: (rows, cols) of the input image. boxes: how many the model gives.
+        input_size: (rows, cols) of the input image. boxes: how many the model gives. shown: the part of the window that
+        is really seen, where the rest shows its mirror image; None: all of it.
         """
         self._head, self._settings = head, settings
         self._thresholds = np.array([kind.threshold for kind in head.classes], np.float32)
@@ -73,12 +77,16 @@ class BoxReader:
         self._decoder = BoxDecoder(boxes, len(head.classes), MOST_FINDINGS, library)
         self._best = np.zeros(len(head.classes), np.float32)
         self._scale = (window.width_px / input_size[1], window.height_px / input_size[0])
-        self._window, self._limit = window, (float(input_size[1]), float(input_size[0]))
+        self._window = window
+        self._low, self._high = _seen(shown or window, window, self._scale, input_size)
+        off = (*self._low, input_size[1] - self._high[0], input_size[0] - self._high[1])
+        self._whole = max(off) < ROUNDING_PX
+        self._own_scores = np.zeros((boxes, len(head.classes)), np.float32)
 
     def read(self, tensors: Tensors, index: int) -> Detections:
         """Give what batch entry `index` says; RuntimeFault when an output is missing or of another shape."""
         entries = entry_of(self._head.task, tensors, self._shapes, index)
-        boxes, scores = entries[BOXES], entries[SCORES]
+        boxes, scores = entries[BOXES], self._inside(entries[BOXES], entries[SCORES])
         count = self._decoder.run(boxes, scores, self._thresholds, self._settings.nms_iou)
         if count < 0:
             return Detections(math.nan, ())
@@ -92,13 +100,33 @@ class BoxReader:
             ),
         )
 
+    def _inside(self, boxes: NDArray[np.float32], scores: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Give the scores, 0 where the middle of a box lies beside what is shown; one that is no number stays."""
+        if self._whole:
+            return scores
+        middle = (boxes[:, :2] + boxes[:, 2:]) / 2
+        beside = np.any((middle < self._low) | (middle > self._high), axis=1)
+        np.copyto(self._own_scores, scores)
+        self._own_scores[beside[:, None] & np.isfinite(scores)] = 0
+        return self._own_scores
+
     def _box(self, corners: NDArray[np.float32]) -> Box:
         x1, y1, x2, y2 = corners.tolist()
-        left, right = (min(max(x, 0.0), self._limit[0]) for x in (x1, x2))
-        top, bottom = (min(max(y, 0.0), self._limit[1]) for y in (y1, y2))
+        left, right = (min(max(x, self._low[0]), self._high[0]) for x in (x1, x2))
+        top, bottom = (min(max(y, self._low[1]), self._high[1]) for y in (y1, y2))
         wide, high = self._scale
         width, height = max(0.0, right - left) * wide, max(0.0, bottom - top) * high
         return Box(self._window.x_px + left * wide, self._window.y_px + top * high, width, height)
+
+
+def _seen(
+    shown: Window, window: Window, scale: tuple[float, float], input_size: tuple[int, int]
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Give (x, y) of the first and last corner of what is shown, in pixels of the input image."""
+    limit = (float(input_size[1]), float(input_size[0]))
+    starts = ((shown.x_px - window.x_px) / scale[0], (shown.y_px - window.y_px) / scale[1])
+    ends = (starts[0] + shown.width_px / scale[0], starts[1] + shown.height_px / scale[1])
+    return (max(0.0, starts[0]), max(0.0, starts[1])), (min(limit[0], ends[0]), min(limit[1], ends[1]))
 
 
 def entry_of(

@@ -21,12 +21,14 @@ class DetectionInterpreter:
         input_size: tuple[int, int],
         boxes: int,
         library: Path = LIBRARY,
+        shown: Window | None = None,
     ) -> None:
         """Take the head, whose classes are in the order of the scores, and the window that an input image shows.
 
-        input_size: (rows, cols) of the input image. boxes: how many the model gives.
+        input_size: (rows, cols) of the input image. boxes: how many the model gives. shown: the part of the window that
+        is really seen, where the rest shows its mirror image; None: all of it.
         """
-        self._reader = BoxReader(head, settings, window, input_size, boxes, library)
+        self._reader = BoxReader(head, settings, window, input_size, boxes, library, shown)
 
     def interpret(self, tensors: Tensors, index: int = 0) -> Interpretation:
         """Give score and findings of batch entry `index`; the area of a finding is that of its box.

@@ -30,17 +30,20 @@ class InstanceInterpreter:
         boxes: int,
         prototypes: tuple[int, int, int],
         library: Path = LIBRARY,
+        shown: Window | None = None,
     ) -> None:
         """Take the head, whose classes are in the order of the scores, and the window that an input image shows.
 
         input_size: (rows, cols) of the input image. boxes: how many the model gives. prototypes: (K, rows, cols).
+        shown: the part of the window that is really seen, where the rest shows its mirror image; None: all of it.
         """
         self._head = head
-        self._reader = BoxReader(head, settings, window, input_size, boxes, library)
+        self._reader = BoxReader(head, settings, window, input_size, boxes, library, shown)
         self._shapes = {BOXES: (boxes, 4), COEFFICIENTS: (boxes, prototypes[0]), PROTOTYPES: prototypes}
         self._decoder = MaskDecoder(*prototypes, library)
         self._mask = np.zeros(prototypes[1:], np.uint8)
-        self._regions = Regions(window, prototypes[1:])
+        self._regions = Regions(window, prototypes[1:], shown)
+        self._beside = self._regions.beside()
         self._cells = np.array([prototypes[2] / input_size[1], prototypes[1] / input_size[0]] * 2)
         self._finite = {name: np.zeros(self._shapes[name], np.bool_) for name in (COEFFICIENTS, PROTOTYPES)}
 
@@ -65,6 +68,9 @@ class InstanceInterpreter:
         area = self._decoder.run(coefficients, entries[PROTOTYPES], (left, top, right, bottom), self._mask)
         if area < 0:
             return None
+        if self._beside is not None and area:
+            self._mask[self._beside] = 0
+            area = int(np.count_nonzero(self._mask))
         if area == 0:
             # Found, but not outlined: the box is all that is known, and its area is never too small.
             return Finding(one.kind, one.score, None, one.box, area_px=one.box.width_px * one.box.height_px)

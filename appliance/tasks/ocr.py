@@ -1,7 +1,8 @@
 """Read text: find lines in regions of a raw frame, cut them out at native resolution, and spell them.
 
 Networks (training/ocr_models.py), each with batch 1: detection `text` (1, rows, cols) float32 probability of a line's
-core; direction `upside_down` (1,) float32; recognition `index` (1, steps) int32 and `probability` (1, steps) float32.
+core; direction `upside_down` (1,) float32; recognition `index` (1, steps) int32 and `probability` (1, steps) float32 of
+the likeliest class, and `probabilities` (1, steps, classes) float32, which reading by a pattern needs.
 """
 
 import math
@@ -11,23 +12,30 @@ from collections.abc import Mapping, Sequence
 import msgspec
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
+from appliance.ocr.crop import LineCutter, largest_part
+from appliance.ocr.decoding import Grammar, grammars
+from appliance.ocr.lines import (
+    BOX_THRESHOLD,
+    MAP_THRESHOLD,
+    UNCLIP,
+    Line,
+    LineFinder,
+    in_reading_order,
+    is_continued,
+    joined,
+    narrowest,
+)
+from appliance.ocr.search import LineSearch, output_of
+from appliance.ocr.treatment import Treatment, treat
 from appliance.ports.runtime import Session
-from appliance.ports.task import Reading, Window
+from appliance.ports.task import Reading
 from appliance.schema.errors import RuntimeFault
 from appliance.schema.finding import Box, Finding
-from appliance.tasks.ocr_crop import BAYER, PADDING, LineCutter, largest_part
-from appliance.tasks.ocr_lines import Line, LineFinder, in_reading_order, is_continued, joined
-from kernels.preprocess import Preprocessor
 
 KIND = "text"
-# A region is searched with a margin, so that a line at its border is seen whole: half its height up to 24 px, or
-# a twentieth.
-MARGIN_PX = 24
-MARGIN_SHARES = (0.5, 0.05)
-# A line may be drawn this much narrower than it is; letters differ more than that from one typeface to the next.
-SQUEEZE = 1.1
 # More lines than this in one region are no print but texture; reading them all would hold up the line.
 MOST_LINES = 32
 MS = 1e6
@@ -44,14 +52,20 @@ class OcrSettings(Struct, frozen=True):
     """Names of the models; a line takes the narrowest that holds it."""
     direction: str
     """Name of the model; empty where no part can lie upside down."""
-    map_threshold: float = 0.3
+    map_threshold: float = MAP_THRESHOLD
     """Least probability of a cell of a line's core (the networks' published setting)."""
-    box_threshold: float = 0.5
+    box_threshold: float = BOX_THRESHOLD
     """Least mean probability in a line's core (the same)."""
-    unclip: float = 1.6
+    unclip: float = UNCLIP
     """By how much a line's core is grown: area * unclip / perimeter on each side (the same)."""
     upside_down: float = 0.9
     """Probability from which a line is turned (the same); down to 1 less this, both ways are read and compared."""
+    treatment: Treatment = Treatment()
+    """What is done to a line before it is read."""
+    bound_threshold: float = 0.95
+    """Least probability of a character, among those a pattern allows, in a text that was sought by the pattern."""
+    most_gap: float = 12.0
+    """Most nats by which such a text may be less likely than what the network reads unasked."""
 
 
 class _Text(Struct, frozen=True):
@@ -61,6 +75,8 @@ class _Text(Struct, frozen=True):
     """Mean of the characters' probabilities."""
     lowest: float
     """Least of them: one wrong character is a wrong text."""
+    probabilities: NDArray[np.float32] | None = None
+    """(steps, classes), where a pattern may be asked of the line."""
 
 
 class OcrReader:
@@ -75,13 +91,15 @@ class OcrReader:
         pixel_format: str,
         regions: Sequence[Box] = (),
         roi: tuple[int, int, int, int] | None = None,
+        patterns: Mapping[Box | None, Sequence[str]] | None = None,
     ) -> None:
         """Take the compiled models by name and where to read.
 
         threshold: a line with a character less probable than this is unreadable. frame_shape: (rows, cols). regions:
         where the recipe expects text, with half a letter's height to spare; empty: the whole roi (x, y, width, height),
-        or frame without one, where every line found must be readable. RuntimeFault when models are missing, ValueError
-        when a region does not fit the frame.
+        or frame without one, where every line found must be readable. patterns: of each region, None standing for the
+        whole view, what its rules ask; a line that reads otherwise is read again as the likeliest text that one of them
+        allows. RuntimeFault when models are missing, ValueError when a region does not fit the frame.
         """
         missing = {*settings.detection, *settings.recognition, *filter(None, [settings.direction])} - set(sessions)
         if missing or not settings.detection or not settings.recognition:
@@ -90,13 +108,23 @@ class OcrReader:
             )
         self._settings, self._threshold = settings, threshold
         self._sessions = sessions
-        self._recognition = sorted(settings.recognition, key=lambda name: sessions[name].input.shape[2])
+        self._recognition = {sessions[name].input.shape[2]: name for name in settings.recognition}
         x, y, width, height = roi or (0, 0, frame_shape[1], frame_shape[0])
         self._strict = not regions
+        asked = {box: grammars(own, settings.characters) for box, own in (patterns or {}).items()}
         wanted = regions or (Box(x, y, width, height),)
-        finders = {name: _finder(sessions[name], settings) for name in settings.detection}
+        limits = (settings.map_threshold, settings.box_threshold, settings.unclip)
+        finders = {name: LineFinder(sessions[name].input.shape[1:3], *limits) for name in settings.detection}
         self._searches = [
-            _Search(box, finders, sessions, frame_shape, pixel_format, exact=self._strict)
+            LineSearch(
+                box,
+                finders,
+                sessions,
+                frame_shape,
+                pixel_format,
+                asked.get(None if self._strict else box, ()),
+                exact=self._strict,
+            )
             for box in dict.fromkeys(wanted)
         ]
         windows = tuple(search.window for search in self._searches)
@@ -116,7 +144,8 @@ class OcrReader:
             search.prepare(pixels)
             preparing += time.monotonic_ns() - started
             lines = search.lines()
-            found = self._joined([self._spell(pixels, line) for line in lines[:MOST_LINES]])
+            spelt = [self._spell(pixels, line, bound=bool(search.grammars)) for line in lines[:MOST_LINES]]
+            found = [self._as_asked(text, search.grammars) for text in self._joined(spelt)]
             lows = [text.lowest if self._is_readable(text) else math.nan for text in found]
             readable = [low for low in lows if not math.isnan(low)]
             if not readable or len(lines) > MOST_LINES or (self._strict and len(readable) < len(lows)):
@@ -132,33 +161,55 @@ class OcrReader:
             (whole - preparing) / MS,
         )
 
-    def _spell(self, pixels: NDArray[np.uint8], line: Line) -> _Text:
-        """Give what one line says, read from its right end."""
+    def _spell(self, pixels: NDArray[np.uint8], line: Line, *, bound: bool) -> _Text:
+        """Give what one line says, read from its right end; bound: keep what reading by a pattern needs."""
         name = self._recognizer(line)
         self._cutter.take(pixels, line, self._sessions[name].input.shape[1])
         turned = self._upside_down()
         sure = self._settings.upside_down
         ways = [upside for upside in (False, True) if (turned if upside else 1 - turned) > 1 - sure]
         # Short and worn lines look alike both ways; the wrong one reads badly.
-        return max((self._spell_so(name, line, turned=way) for way in ways), key=lambda text: text.score)
+        read = (self._spell_so(name, line, turned=way, bound=bound) for way in ways)
+        return max(read, key=lambda text: text.score)
 
-    def _spell_so(self, name: str, line: Line, *, turned: bool) -> _Text:
+    def _spell_so(self, name: str, line: Line, *, turned: bool, bound: bool) -> _Text:
         image = self._sessions[name].input
         self._cutter.draw(image, turned=turned)
+        treat(image[0], self._settings.treatment)
         outputs, steps = self._sessions[name].run(), image.shape[2] // 8
-        index, probability = _output(outputs, "index", (1, steps)), _output(outputs, "probability", (1, steps))
+        index, probability = output_of(outputs, "index", (1, steps)), output_of(outputs, "probability", (1, steps))
         text, probabilities = _collapse(index[0], probability[0], self._settings.characters)
         lowest = min(probabilities, default=0.0)
         score = sum(probabilities) / len(probabilities) if probabilities else 0.0
-        return _Text(line.turned() if turned else line, text, score, lowest)
+        every = None
+        if bound and "probabilities" in outputs:  # older bundles do not give them
+            classes = 1 + len(self._settings.characters)
+            # The session reuses its memory.
+            every = output_of(outputs, "probabilities", (1, steps, classes))[0].astype(np.float32, copy=True)
+        return _Text(line.turned() if turned else line, text, score, lowest, every)
+
+    def _as_asked(self, text: _Text, asked: Sequence[Grammar]) -> _Text:
+        """Give the text, or the likeliest one that a pattern allows where that is nearly as likely."""
+        every, settings = text.probabilities, self._settings
+        if every is None or any(grammar.matches(text.text.strip(" ")) for grammar in asked):
+            return text
+        found = [
+            bound
+            for grammar in asked
+            if (bound := grammar.spell(every)) is not None
+            and bound.lowest >= settings.bound_threshold
+            and bound.gap <= settings.most_gap
+        ]
+        if not found:
+            return text
+        best = min(found, key=lambda bound: bound.gap)
+        mean = sum(best.probabilities) / max(1, len(best.probabilities))
+        return replace(text, text=best.text, score=mean, lowest=best.lowest)
 
     def _recognizer(self, line: Line) -> str:
         """Choose the narrowest network that holds the line, the widest if none does."""
-        for name in self._recognition:
-            rows, cols = self._sessions[name].input.shape[1:3]
-            if rows * line.length_px <= SQUEEZE * cols * line.height_px:
-                return name
-        return self._recognition[-1]
+        rows = self._sessions[next(iter(self._recognition.values()))].input.shape[1]
+        return self._recognition[narrowest(line, rows, tuple(self._recognition))]
 
     def _upside_down(self) -> float:
         """Give the probability that the line taken is upside down."""
@@ -166,7 +217,7 @@ class OcrReader:
             return 0.0
         session = self._sessions[self._settings.direction]
         self._cutter.draw(session.input)
-        return float(_output(session.run(), "upside_down", (1,))[0])
+        return float(output_of(session.run(), "upside_down", (1,))[0])
 
     def _joined(self, texts: list[_Text]) -> list[_Text]:
         """Put what was read in reading order, pieces of a line together."""
@@ -175,7 +226,7 @@ class OcrReader:
             begun = len(result)
             for place in row:
                 if len(result) > begun and is_continued(result[-1].line, texts[place].line):
-                    result[-1] = _join(result[-1], texts[place])
+                    result[-1] = _join(result[-1], texts[place], self._settings.characters)
                 else:
                     result.append(texts[place])
         return result
@@ -195,107 +246,12 @@ class OcrReader:
         )
 
 
-class _Search:
-    """Look for lines in one region; writes into its detection session's input."""
-
-    def __init__(
-        self,
-        region: Box,
-        finders: Mapping[str, LineFinder],
-        sessions: Mapping[str, Session],
-        frame_shape: tuple[int, int],
-        pixel_format: str,
-        *,
-        exact: bool,
-    ) -> None:
-        x, y, width, height = _window(region, 0.0 if exact else _margin(region), frame_shape, pixel_format)
-        self.window = Window(x, y, width, height)
-        self._region = region
-        scales = {
-            name: min(s.input.shape[2] / width, s.input.shape[1] / height)
-            for name, s in sessions.items()
-            if name in finders
-        }
-        # Larger than life shows nothing new; among equals the smallest input is the cheapest.
-        name = min(scales, key=lambda known: (-min(scales[known], 1.0), sessions[known].input.size))
-        self._session, self._finder = sessions[name], finders[name]
-        self._shape = self._session.input.shape[1:3]
-        rows = max(1, min(self._shape[0], round(height * scales[name])))
-        cols = max(1, min(self._shape[1], round(width * scales[name])))
-        self._used = (rows, cols)
-        self._preprocessor = Preprocessor(frame_shape, pixel_format, (x, y, width, height), self._used)
-        self._image = np.zeros((rows, cols, 3), np.uint8)
-
-    def prepare(self, pixels: NDArray[np.uint8]) -> None:
-        """Write the region into the upper left of the input, grey beside it; RuntimeFault on another kind of frame."""
-        rows, cols = self._used
-        image = self._session.input[0]
-        lies_together = cols == self._shape[1]  # whole rows of the input
-        try:
-            self._preprocessor.run(pixels, image[:rows] if lies_together else self._image)
-        except ValueError as cause:
-            raise RuntimeFault(f"preprocessing: {cause}") from cause
-        if not lies_together:
-            image[:rows, :cols] = self._image
-        image[rows:] = PADDING
-        image[:rows, cols:] = PADDING
-
-    def lines(self) -> list[Line]:
-        """Give the lines whose middle is in the region, largest first."""
-        found = _output(self._session.run(), "text", (1, *self._shape))[0]
-        region = self._region
-        inside = [
-            line
-            for line in self._finder.find(found, self.window, self._used)
-            if region.x_px <= line.x_px <= region.x_px + region.width_px
-            and region.y_px <= line.y_px <= region.y_px + region.height_px
-        ]
-        return sorted(inside, key=lambda line: -line.length_px * line.height_px)
-
-
 def read_settings(content: bytes) -> OcrSettings:
     """Give the settings in an OCR head's file; RuntimeFault when it is damaged."""
     try:
         return msgspec.json.decode(content, type=OcrSettings)
     except (msgspec.DecodeError, UnicodeDecodeError) as cause:
         raise RuntimeFault(f"OCR: the settings file is damaged: {cause}; install the bundle again") from cause
-
-
-def _finder(session: Session, settings: OcrSettings) -> LineFinder:
-    rows, cols = session.input.shape[1:3]
-    return LineFinder((rows, cols), settings.map_threshold, settings.box_threshold, settings.unclip)
-
-
-def _margin(region: Box) -> float:
-    shortest = min(region.width_px, region.height_px)
-    return max(min(MARGIN_SHARES[0] * shortest, MARGIN_PX), MARGIN_SHARES[1] * shortest)
-
-
-def _window(region: Box, margin: float, frame_shape: tuple[int, int], pixel_format: str) -> tuple[int, int, int, int]:
-    """Give (x, y, width, height) around a region with a margin, inside the frame, on whole colour filter quads."""
-    step = 2 if pixel_format == BAYER else 1
-    left = max(0, math.floor((region.x_px - margin) / step) * step)
-    top = max(0, math.floor((region.y_px - margin) / step) * step)
-    right = min(frame_shape[1] // step * step, math.ceil((region.x_px + region.width_px + margin) / step) * step)
-    bottom = min(frame_shape[0] // step * step, math.ceil((region.y_px + region.height_px + margin) / step) * step)
-    if right - left < 2 or bottom - top < 2:
-        raise ValueError(
-            f"OCR: region of {region.width_px:g} x {region.height_px:g} px at {region.x_px:g}, {region.y_px:g} is "
-            f"outside the frame of {frame_shape[1]} x {frame_shape[0]} px; move it inside"
-        )
-    return left, top, right - left, bottom - top
-
-
-def _output(outputs: Mapping[str, NDArray[np.generic]], name: str, shape: tuple[int, ...]) -> NDArray[np.generic]:
-    """Give one output; RuntimeFault when it is missing, of another shape, or no number."""
-    found = outputs.get(name)
-    if found is None or found.shape != shape:
-        raise RuntimeFault(
-            f"OCR: outputs {sorted(outputs)} hold no `{name}` of shape {shape}; use a bundle of task ocr"
-        )
-    if not np.isfinite(found).all():
-        raise RuntimeFault(f"OCR: output `{name}` has values that are no numbers; load the bundle again")
-    return found
 
 
 def _collapse(
@@ -318,11 +274,25 @@ def _collapse(
     return text, probabilities
 
 
-def _join(one: _Text, other: _Text) -> _Text:
+def _join(one: _Text, other: _Text, characters: tuple[str, ...]) -> _Text:
     length = max(1, len(one.text) + len(other.text))
     return _Text(
         joined([one.line, other.line]),
         f"{one.text} {other.text}".strip(),
         (one.score * len(one.text) + other.score * len(other.text)) / length,
         min(one.lowest, other.lowest),
+        _side_by_side(one.probabilities, other.probabilities, characters),
     )
+
+
+def _side_by_side(
+    one: NDArray[np.float32] | None, other: NDArray[np.float32] | None, characters: tuple[str, ...]
+) -> NDArray[np.float32] | None:
+    """Give the probabilities of two pieces of a line: between them lies a space or nothing, as a pattern wants it."""
+    if one is None or other is None:
+        return None
+    between = np.zeros((1, one.shape[1]), np.float32)
+    between[0, 0] = 1.0
+    if " " in characters:
+        between[0, 1 + characters.index(" ")] = 1.0
+    return np.concatenate([one, between, other])

@@ -12,6 +12,7 @@ from appliance.ports.runtime import Session, Tensors
 from appliance.ports.task import Interpretation, Interpreter, Reading, Window
 from appliance.schema.errors import RuntimeFault
 from appliance.tasks.seams import Seen, merge
+from kernels.canvas import CanvasPreprocessor
 from kernels.preprocess import Preprocessor
 from kernels.tiles import TileGatherer
 
@@ -33,9 +34,14 @@ class PrefixedInterpreter(Struct, frozen=True):
 class WholeReader:
     """Read a frame, or its region of interest, as one input image."""
 
-    def __init__(self, preprocessor: Preprocessor, session: Session, heads: Sequence[Interpreter]) -> None:
+    heads: tuple[Interpreter, ...]
+    """The deciding one first; after a read they hold what it saw: `map`, `window` and `peak_px` of an anomaly head."""
+
+    def __init__(
+        self, preprocessor: Preprocessor | CanvasPreprocessor, session: Session, heads: Sequence[Interpreter]
+    ) -> None:
         """Take the stages; heads: the first decides, all must be made for the preprocessor's region."""
-        self._preprocessor, self._session, self._heads = preprocessor, session, tuple(heads)
+        self._preprocessor, self._session, self.heads = preprocessor, session, tuple(heads)
 
     def read(self, pixels: NDArray[np.uint8]) -> Reading:
         """Read borrowed pixels; blocking; keeps no reference. RuntimeFault when the model fails."""
@@ -47,13 +53,16 @@ class WholeReader:
         prepared = time.monotonic_ns()
         tensors = self._session.run()
         inferred = time.monotonic_ns()
-        said = [head.interpret(tensors) for head in self._heads]
+        said = [head.interpret(tensors) for head in self.heads]
         findings = tuple(finding for one in said for finding in one.findings)
         return Reading(_score(said), findings, (prepared - started) / MS, (inferred - prepared) / MS)
 
 
 class TiledReader:
     """Read a frame in tiles, as many at once as the batch holds; a last, shorter batch carries old tiles along."""
+
+    heads: tuple[tuple[Interpreter, ...], ...]
+    """Of each tile, in the order of reading, as those of `WholeReader`."""
 
     def __init__(
         self,
@@ -64,7 +73,7 @@ class TiledReader:
     ) -> None:
         """Take the stages; windows: the tiles; heads: for each tile its interpreters, the deciding one first."""
         self._gatherer, self._session = gatherer, session
-        self._windows, self._heads = tuple(windows), tuple(tuple(one) for one in heads)
+        self._windows, self.heads = tuple(windows), tuple(tuple(one) for one in heads)
 
     def read(self, pixels: NDArray[np.uint8]) -> Reading:
         """Read borrowed pixels; blocking; keeps no reference. RuntimeFault when the model fails."""
@@ -82,7 +91,7 @@ class TiledReader:
             preparing += prepared - started
             for index in range(count):
                 tile = first + index
-                one = [head.interpret(tensors, index) for head in self._heads[tile]]
+                one = [head.interpret(tensors, index) for head in self.heads[tile]]
                 said.append(Interpretation(_score(one), ()))
                 seen += [Seen(finding, tile) for part in one for finding in part.findings]
         return Reading(_highest(said), merge(seen, self._windows), preparing / MS, inferring / MS)

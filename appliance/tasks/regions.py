@@ -30,7 +30,7 @@ class Region(Struct, frozen=True):
 
     box: Box
     area_px: float
-    """Of its cells; holes do not count."""
+    """Of its cells, as far as they lie in what is shown; holes do not count."""
     polygon: tuple[tuple[float, float], ...]
     """Outer outline along the edges of the cells, (x, y) in frame pixels, not closed."""
 
@@ -38,11 +38,20 @@ class Region(Struct, frozen=True):
 class Regions:
     """Find the regions of maps of one shape that show one window; holds the scratch memory of the search."""
 
-    def __init__(self, window: Window, shape: tuple[int, int]) -> None:
-        """Take the window that the map shows and the map's (rows, cols)."""
+    def __init__(self, window: Window, shape: tuple[int, int], shown: Window | None = None) -> None:
+        """Take the window that the map shows and the map's (rows, cols).
+
+        shown: the part of the window that is really seen, where the rest shows its mirror image; None: all of it.
+        """
         self._origin = (window.x_px, window.y_px)
         self._cell = (window.width_px / shape[1], window.height_px / shape[0])
         self._labels = np.zeros(shape, np.int32)
+        whole = shown or window
+        self._low = (max(whole.x_px, window.x_px), max(whole.y_px, window.y_px))
+        self._high = (
+            min(whole.x_px + whole.width_px, window.x_px + window.width_px),
+            min(whole.y_px + whole.height_px, window.y_px + window.height_px),
+        )
 
     def find(self, marked: NDArray[np.uint8], values: NDArray[np.float32], fewest: int = 1) -> list[Spot]:
         """Give the 8-connected regions of marked cells, strongest first, `MOST_REGIONS` at most.
@@ -62,18 +71,29 @@ class Regions:
 
     def place(self, spot: Spot) -> Region:
         """Give box, area and outline of a spot in frame pixels."""
-        wide, high = self._cell
         rows, cols = spot.cells.shape
-        x, y = self._origin[0] + spot.left * wide, self._origin[1] + spot.top * high
+        x, y = (self._edges(axis, first, count) for axis, first, count in ((0, spot.left, cols), (1, spot.top, rows)))
         return Region(
-            box=Box(x, y, cols * wide, rows * high),
-            area_px=int(np.count_nonzero(spot.cells)) * wide * high,
-            polygon=tuple((x + col * wide, y + row * high) for col, row in _outline(spot.cells)),
+            box=Box(float(x[0]), float(y[0]), float(x[-1] - x[0]), float(y[-1] - y[0])),
+            area_px=float(np.diff(y) @ spot.cells @ np.diff(x)),
+            polygon=tuple((float(x[col]), float(y[row])) for col, row in _outline(spot.cells)),
         )
+
+    def beside(self) -> NDArray[np.bool_] | None:
+        """Mark the cells, (rows, cols), whose centre is not shown; None where every cell's is."""
+        rows, cols = self._labels.shape
+        x, y = ((np.arange(n) + 0.5) * self._cell[a] + self._origin[a] for a, n in ((0, cols), (1, rows)))
+        inside = ((y > self._low[1]) & (y < self._high[1]))[:, None] & ((x > self._low[0]) & (x < self._high[0]))
+        return None if inside.all() else ~inside
 
     def centre(self, row: int, col: int) -> tuple[float, float]:
         """Give the (x, y) of a cell's centre in frame pixels."""
         return self._origin[0] + (col + 0.5) * self._cell[0], self._origin[1] + (row + 0.5) * self._cell[1]
+
+    def _edges(self, axis: int, first: int, count: int) -> NDArray[np.float64]:
+        """Give the (count + 1) edges of cells along an axis, 0 for x, in frame pixels, as far as they are shown."""
+        edges = self._origin[axis] + (first + np.arange(count + 1)) * self._cell[axis]
+        return edges.clip(self._low[axis], self._high[axis])
 
 
 def split(spot: Spot, values: NDArray[np.float32], level: float) -> list[Spot]:

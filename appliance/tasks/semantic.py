@@ -30,14 +30,25 @@ class SemanticInterpreter:
     Each cell has its likeliest class and that class's probability, its confidence. Cells of a class whose confidence
     reaches the class's threshold form its regions. Class 0 and other classes that are no defects count as background,
     unless they are features: a class other than 0 with `defect` False is found and listed, but adds nothing to the
-    score.
+    score. What lies beside the part of the window that is shown is neither found nor scored.
     """
 
-    def __init__(self, head: Head, settings: SemanticReading, window: Window, map_shape: tuple[int, int]) -> None:
-        """Take the head, its settings, the window that images show and the (rows, cols) of the maps."""
+    def __init__(
+        self,
+        head: Head,
+        settings: SemanticReading,
+        window: Window,
+        map_shape: tuple[int, int],
+        shown: Window | None = None,
+    ) -> None:
+        """Take the head, its settings, the window that images show and the (rows, cols) of the maps.
+
+        shown: the part of the window that is really seen, where the rest shows its mirror image; None: all of it.
+        """
         self._classes, self._settings = head.classes, settings
         self._shape = map_shape
-        self._regions = Regions(window, map_shape)
+        self._regions = Regions(window, map_shape, shown)
+        self._beside = self._regions.beside()
         self._defects = np.array([one.defect for one in head.classes], np.bool_)
         self._share = self._defects.astype(np.float32)
         self._thresholds = np.array([one.threshold for one in head.classes], np.float32)
@@ -63,6 +74,9 @@ class SemanticInterpreter:
         read = self._from_probabilities if PROBABILITIES in tensors else self._from_classes
         if not read(tensors, index):
             return Interpretation(math.nan, ())
+        if self._beside is not None:
+            self._suspicion[self._beside] = 0
+            self._confidence[self._beside] = -1  # below every threshold
         return Interpretation(float(self._suspicion.max()), self._findings())
 
     def _from_probabilities(self, tensors: Tensors, index: int) -> bool:

@@ -1,51 +1,68 @@
-"""Fit the anomaly model from raw frames of good parts: seconds on two cores, one call.
+"""Fit the anomaly model from raw frames of good parts: seconds to minutes on two cores, one call, no torch.
 
 Every stage that decides later runs here as it will run on the line: the same preprocessing kernel, the same runtime in
 the same precision, the same graph. Scores of good images come from models that did not see them (cross-fitting).
 """
 
-import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
 
 import msgspec
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from appliance.decision import anomaly_map
-from appliance.decision.anomaly_map import MapStatistics, Placement
-from appliance.decision.calibration import FEWEST_GOOD_IMAGES, calibrate
-from appliance.ports.runtime import Runtime, Session, Tensors
-from appliance.schema.bundle import ClassSpec, DataSnapshot, Head, Precision, Preprocessing, TaskName
+from appliance.decision.anomaly_map import BorderTables, MapStatistics, Placement, lay_out, statistics_arrays
+from appliance.decision.calibration import calibrate_if_enough
+from appliance.ports.runtime import Runtime
+from appliance.schema.bundle import ClassSpec, Head, Precision, Preprocessing, TaskName, Tiling
 from appliance.schema.errors import ConfigError
 from appliance.schema.frame import PixelFormat
-from appliance.training import coreset, weights
-from appliance.training.anomaly_graph import CELL_PX, CHANNELS, Memory, anomaly_model, feature_model
+from appliance.training import weights
+from appliance.training.anomaly_crossfit import CrossFit, Fitted, HeldOut, Method, Recipe
+from appliance.training.anomaly_graph import PLAIN, Memory, PatchPlan, anomaly_model
+from appliance.training.anomaly_input import Cutter, Defect, Frame, Frames, canvas_of, looked_at
+from appliance.training.anomaly_scores import finding_level, one_per_part, suspects_of
+from appliance.training.fit_run import FitRun, Progress, silent
 from appliance.training.package import Contents, FittedBundle, Network, npz, pack
-from kernels.preprocess import Preprocessor
 
 SETTINGS = "settings.json"
 STATISTICS = "statistics.npz"
+MEMORY, FIT = "memory.npz", "fit.json"
+"""What `update_anomaly` goes on from."""
 # A cell that looks like one in memory is at a distance near 0, the root of a difference of large squares: two runtimes
 # differed there by 0.0013 of the map's largest value in f32.
 GOLDEN_F32 = 5e-3
-# Cells over the level that 95 % of good images stay under everywhere are shown as findings.
-FINDING_QUANTILE = 0.95
-# Good images this many median deviations above the median are shown to a person. Scores lean to the right, so it is
-# twice the 3 that suit a bell curve.
-SUSPECT_DEVIATIONS = 6.0
+# Where the size of a pixel is not stated, the largest region fills about this many pixels of the input image; the scale
+# that this gives on tiles of 250 x 350 px, 0.85, did as well there as any other (anomaly.md).
+REGION_PX = 140_000
 
-Frame = NDArray[np.uint8]
-Progress = Callable[[str, float], None]
+
+class Exposures(StrEnum):
+    """Say what one answer is about."""
+
+    EACH = "each"
+    """Each image is judged by itself; parts with several images weigh as much as others."""
+    JOINED = "joined"
+    """The mean score over all images of a part is judged."""
 
 
 class AnomalyOptions(Struct, frozen=True):
-    """Choose how the model is fitted; the defaults are those measured in training/README.md."""
+    """Choose how the model is fitted; the defaults are small and fast, `BEST` is what does best on real parts."""
 
     size: tuple[int, int] = (256, 256)
-    """(rows, cols) of the input image, multiples of 16."""
+    """(rows, cols) of the input image, or of a tile, multiples of 16; not read where the aspect is kept."""
     roi: tuple[int, int, int, int] | None = None
     """(x, y, width, height) in frame pixels; None is the whole frame."""
+    keep_aspect: bool = False
+    """Regions are scaled alike in both directions and stand in an input image that holds the largest one."""
+    shrink: float | None = None
+    """Frame pixels per pixel where the aspect is kept; None: chosen by the largest frame."""
+    tiling: Tiling | None = None
+    """Cuts large frames into tiles of `size`."""
+    plan: PatchPlan = PLAIN
+    method: Method = Method.MEMORY
     patches: int = 1000
     """Good patches kept; time of the search grows with them."""
     folds: int = 6
@@ -57,8 +74,24 @@ class AnomalyOptions(Struct, frozen=True):
     """Share of good parts that may be held back; 0 puts the limit at the largest good score, where one mislabelled
     good image lets nearly every defect pass (measured)."""
     margin: float = 1.0
+    exposures: Exposures = Exposures.EACH
+    painted: int = 0
+    """Copies of each good image with painted defects, for a network that is shown them; 0: none."""
+    marker_weight: float = 1.0
+    """How much that network counts against the distance from good patches."""
     seed: int = 0
     threads: int = 2
+
+
+BEST = AnomalyOptions(
+    keep_aspect=True,
+    plan=PatchPlan(("s4", "s8", "s16"), pooled=False, exposure=110.0),
+    patches=1500,
+    folds=12,
+    hold_back=0.1,
+    painted=2,
+)
+"""What does best on real parts from good images alone (anomaly.md)."""
 
 
 class AnomalySettings(Struct, frozen=True):
@@ -69,6 +102,7 @@ class AnomalySettings(Struct, frozen=True):
     """Calibrated map value from which a cell belongs to a finding."""
     placement: Placement
     seed: int
+    exposures: Exposures = Exposures.EACH
 
 
 def fit_anomaly(
@@ -81,95 +115,117 @@ def fit_anomaly(
     groups: Sequence[str] | None = None,
     progress: Progress | None = None,
 ) -> FittedBundle:
-    """Give an anomaly bundle fitted from frames of good parts; blocks for seconds.
+    """Give a small, fast anomaly bundle fitted from frames of good parts; blocks for seconds.
 
-    frames: raw camera frames, (rows, cols) or (rows, cols, 3) uint8 of `pixel_format`, read one by one and not kept.
-    runtime, precision: those of the line; the limits hold for them alone. created: UTC, ISO 8601. groups: one name per
-    frame, frames of one part share it and stay in one fold; None makes each frame a part. progress: told (step, share
-    done). Raises ConfigError for too few frames, RuntimeFault when the model cannot be built or run.
+    Arguments as for `fit_anomaly_bundle`; runtime, precision: those of the line. progress: told (step, share done).
     """
     options = options or AnomalyOptions()
-    tell = progress or _silent
-    state = weights.efficientnet_lite0()
-    images, first, digest = _images(frames, pixel_format, options, tell)
-    folds = _folds(groups or [str(index) for index in range(len(images))], len(images), options)
+    run = FitRun(runtime, precision, created, tell=progress or silent, seed=options.seed, threads=options.threads)
+    return fit_anomaly_bundle(frames, pixel_format, run, options, groups)
 
-    tell("features", 0.2)
-    features = _features(runtime.load(feature_model(state, options.size), precision, options.threads), images)
-    random = np.random.default_rng(options.seed)
-    distances = np.empty((len(images), *_cells(options.size)), np.float32)
-    for fold in range(int(folds.max()) + 1):
-        tell("cross-fit", 0.3 + 0.5 * fold / (folds.max() + 1))
-        held_out = np.flatnonzero(folds == fold)
-        model = anomaly_model(state, options.size, _memory(features[folds != fold], options.patches, random))
-        distances[held_out] = _maps(runtime.load(model, precision, options.threads), images[held_out])
 
-    tell("final model", 0.85)
-    model = anomaly_model(state, options.size, _memory(features, options.patches, random))
-    known = anomaly_map.statistics(distances, options.placement)
-    scores, level = _good_scores(distances, folds, options)
-    settings = AnomalySettings(options.top_share, level, options.placement, options.seed)
-    tell("golden tensors", 0.95)
+def fit_anomaly_bundle(
+    frames: Iterable[Frame],
+    pixel_format: PixelFormat,
+    run: FitRun,
+    options: AnomalyOptions | None = None,
+    groups: Sequence[str] | None = None,
+    defects: Sequence[Defect] = (),
+) -> FittedBundle:
+    """Give an anomaly bundle fitted from frames of good parts; blocks for a minute or two per 350 of them.
+
+    frames: raw camera frames, (rows, cols) or (rows, cols, 3) uint8 of `pixel_format`; a sequence is read from again
+    and again and not kept. options: None is `BEST`, with the seed and threads of the run. groups: one name per frame,
+    frames of one part share it and stay in one fold; None makes each frame a part. defects: labelled ones, which the
+    model is shown too. Memory does not grow with the frames beyond a fair sample of their patches. Raises ConfigError
+    for too few frames, RuntimeFault when the model cannot be built or run.
+    """
+    options = options or replace(BEST, seed=run.seed, threads=run.threads)
+    run.tell("frames", 0.0)
+    with looked_at(frames) as seen:
+        return _fitted(seen, pixel_format, run, options, groups, defects)
+
+
+def _fitted(
+    seen: Frames,
+    pixel_format: PixelFormat,
+    run: FitRun,
+    options: AnomalyOptions,
+    groups: Sequence[str] | None,
+    defects: Sequence[Defect],
+) -> FittedBundle:
+    names = [str(index) for index in range(len(seen.shapes))] if groups is None else list(groups)
+    folds = _folds(names, len(seen.shapes), options)
+    how = _preprocessing(seen, pixel_format, options, [defect.frame.shape[:2] for defect in defects])
+    cutter = Cutter(how)
+    cutter.check(seen)
+    fit = CrossFit(seen.frames, cutter, (how.rows, how.columns), folds, _recipe(options), run)
+    fit.look(defects)
+    held = fit.cross_fit()
+    scores, peaks = fit.judge(held, options.top_share)
+    suspects = suspects_of(scores)
+    run.tell("final model", 0.85)
+    final = fit.final(frozenset(suspects))
+    level = finding_level(peaks)
+    kept = one_per_part(scores, [names[index] for index in fit.scored], joined=options.exposures is Exposures.JOINED)
+    settings = AnomalySettings(options.top_share, level, options.placement, options.seed, options.exposures)
+    run.tell("golden tensors", 0.95)
     contents = Contents(
         heads=(Head(TaskName.ANOMALY, (ClassSpec("anomaly", threshold=level),), SETTINGS),),
         # Mirrored: what lies in the memory itself is at distance 0, where bf16 knows no digit of the result.
-        networks={"model": Network(model, images[:, :, ::-1], limits=_limits(precision))},
+        networks={"model": network_of(final, fit.images()[:, :, ::-1], (how.rows, how.columns), options, run)},
         settings={
             SETTINGS: msgspec.json.format(msgspec.json.encode(settings, order="sorted")),
-            STATISTICS: npz({"mean": known.mean, "deviation": known.deviation}),
+            STATISTICS: npz(statistics_arrays(_statistics(fit, held, how))),
+            FIT: msgspec.json.format(msgspec.json.encode(options, order="sorted")),
+            MEMORY: npz(kept_arrays(final)),
         },
-        preprocessing=Preprocessing(pixel_format, *options.size, options.roi),
-        frame=first,
-        data=DataSnapshot(len(images), digest),
-        created=created,
-        calibration=calibrate(scores, options.hold_back, options.margin),
-        suspects=_suspects(scores),
+        preprocessing=how,
+        frame=seen.first,
+        data=seen.data,
+        created=run.created,
+        calibration=calibrate_if_enough(kept, options.hold_back, options.margin),
+        suspects=tuple(fit.scored[index] for index in suspects),
     )
-    bundle = pack(contents, runtime, precision, options.threads)
-    tell("done", 1.0)
+    bundle = pack(contents, run.runtime, run.precision, options.threads)
+    run.tell("done", 1.0)
     return bundle
 
 
-def _limits(precision: str) -> dict[str, float]:
-    """Give the golden bound of the map in f32: the rest, bf16 for one, has a wider one of its own already."""
-    return {"map": GOLDEN_F32} if precision == Precision.F32 else {}
+def _statistics(fit: CrossFit, held: Sequence[HeldOut], how: Preprocessing) -> MapStatistics | BorderTables:
+    """Give the statistics of good maps; laid out where the map shows the same part of every frame."""
+    known = fit.statistics(held)
+    if isinstance(known, BorderTables) and not how.keep_aspect and how.tiling is None:
+        return lay_out(known, held[0].view)
+    return known
 
 
-def _silent(step: str, share: float) -> None:
-    """Take no notice."""
+def _recipe(options: AnomalyOptions) -> Recipe:
+    return Recipe(
+        plan=options.plan,
+        method=options.method,
+        patches=options.patches,
+        placement=options.placement,
+        painted=options.painted,
+        marker_weight=options.marker_weight,
+        seed=options.seed,
+        threads=options.threads,
+    )
 
 
-def _cells(size: tuple[int, int]) -> tuple[int, int]:
-    return size[0] // CELL_PX, size[1] // CELL_PX
-
-
-def _images(
-    frames: Iterable[Frame], pixel_format: PixelFormat, options: AnomalyOptions, tell: Progress
-) -> tuple[NDArray[np.uint8], Frame, str]:
-    """Give the input images (images, rows, cols, 3) uint8, the first frame, and the SHA-256 over all in their order."""
-    digest = hashlib.sha256()
-    preprocessors: dict[tuple[int, ...], Preprocessor] = {}
-    images: list[NDArray[np.uint8]] = []
-    first = np.empty(0, np.uint8)
-    for frame in frames:
-        first = first if images else frame.copy()
-        tell(f"frame {len(images) + 1}", 0.0)
-        digest.update(repr(frame.shape).encode())
-        digest.update(np.ascontiguousarray(frame).data)
-        try:
-            if frame.shape not in preprocessors:
-                preprocessors[frame.shape] = Preprocessor(frame.shape[:2], pixel_format, options.roi, options.size)
-            image = np.empty((*options.size, 3), np.uint8)
-            preprocessors[frame.shape].run(frame, image)
-        except ValueError as cause:
-            raise ConfigError(f"anomaly training: frame {len(images) + 1}: {cause}") from cause
-        images.append(image)
-    if len(images) < FEWEST_GOOD_IMAGES:
-        raise ConfigError(
-            f"anomaly training: {len(images)} good images, at least {FEWEST_GOOD_IMAGES} are needed, "
-            "30 to 60 are better; take more of parts known to be good"
-        )
-    return np.stack(images), first, digest.hexdigest()
+def _preprocessing(
+    seen: Frames, pixel_format: PixelFormat, options: AnomalyOptions, others: Sequence[tuple[int, ...]]
+) -> Preprocessing:
+    if not options.keep_aspect:
+        return Preprocessing(pixel_format, *options.size, options.roi, options.tiling)
+    if options.tiling is not None:
+        raise ConfigError("anomaly training: tiles keep the aspect by themselves; leave keep_aspect or tiling out")
+    shapes = {*seen.shapes, *((shape[0], shape[1]) for shape in others)}
+    regions = [(options.roi[3], options.roi[2])] if options.roi else shapes
+    largest = max(rows * cols for rows, cols in regions)
+    shrink = options.shrink or max(1.0, round((largest / REGION_PX) ** 0.5, 3))
+    rows, cols = canvas_of(shapes, options.roi, shrink)
+    return Preprocessing(pixel_format, rows, cols, options.roi, keep_aspect=True, shrink=shrink)
 
 
 def _folds(groups: Sequence[str], images: int, options: AnomalyOptions) -> NDArray[np.intp]:
@@ -184,45 +240,22 @@ def _folds(groups: Sequence[str], images: int, options: AnomalyOptions) -> NDArr
     return np.array([fold_of[group] for group in groups])
 
 
-def _features(session: Session, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Give (images, cells, channels) float32."""
-    # The session reuses its output memory, so each result is copied out.
-    return np.stack([_run(session, image)["features"].reshape(CHANNELS, -1).T.copy() for image in images])
+def network_of(
+    fitted: Fitted, images: NDArray[np.uint8], size: tuple[int, int], options: AnomalyOptions, run: FitRun
+) -> Network:
+    """Give the network of what was fitted, proven on input images that it does not know by heart."""
+    model = anomaly_model(weights.efficientnet_lite0(), size, fitted.good, 1, options.plan, fitted.marker)
+    exact = run.precision == Precision.F32 and isinstance(fitted.good, Memory)
+    return Network(model, images, limits={"map": GOLDEN_F32} if exact else {})
 
 
-def _maps(session: Session, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Give (images, rows, cols) float32 distances."""
-    return np.stack([_run(session, image)["map"][0].copy() for image in images])
-
-
-def _run(session: Session, image: NDArray[np.uint8]) -> Tensors:
-    session.input[0] = image
-    return session.run()
-
-
-def _memory(features: NDArray[np.float32], patches: int, random: np.random.Generator) -> Memory:
-    flat = features.reshape(-1, features.shape[-1])
-    mean = flat.mean(axis=0)
-    scale = 1 / np.maximum(flat.std(axis=0), 1e-6)
-    standard = (flat - mean) * scale
-    chosen = standard[coreset.choose(standard, patches, random)]
-    return Memory(mean.astype(np.float32), scale.astype(np.float32), chosen.astype(np.float32))
-
-
-def _good_scores(
-    distances: NDArray[np.float32], folds: NDArray[np.intp], options: AnomalyOptions
-) -> tuple[list[float], float]:
-    """Give image scores and finding level; each map is judged by statistics of the other folds."""
-    deviation = np.empty_like(distances)
-    for fold in np.unique(folds):
-        known: MapStatistics = anomaly_map.statistics(distances[folds != fold], options.placement)
-        deviation[folds == fold] = anomaly_map.deviations(distances[folds == fold], known)
-    scores = anomaly_map.image_scores(deviation, options.top_share)
-    level = np.quantile(deviation.reshape(len(deviation), -1).max(axis=1), FINDING_QUANTILE)
-    return scores.tolist(), float(level)
-
-
-def _suspects(scores: Sequence[float]) -> tuple[int, ...]:
-    middle = float(np.median(scores))
-    spread = float(np.median(np.abs(np.array(scores) - middle))) * 1.4826  # of a bell curve: one standard deviation
-    return tuple(index for index, score in enumerate(scores) if score > middle + SUSPECT_DEVIATIONS * spread)
+def kept_arrays(fitted: Fitted) -> dict[str, NDArray[np.generic]]:
+    """Give what a bundle keeps of what was fitted, so that good images can be added."""
+    good, marker = fitted.good, fitted.marker
+    arrays: dict[str, NDArray[np.generic]] = {"mean": good.mean}
+    arrays |= {"scale": good.scale, "patches": good.patches} if isinstance(good, Memory) else {}
+    if marker:
+        layers = (marker.first.weight, marker.first.bias, marker.second.weight, marker.second.bias)
+        arrays |= {f"marker_{index}": layer for index, layer in enumerate(layers)}
+        arrays["scales"] = np.array([marker.centre, marker.answer_scale, marker.distance_scale])
+    return arrays

@@ -1,7 +1,7 @@
 """Make a bundle that reads text: published networks, nothing is fitted; frames only show the camera's format."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from msgspec import Struct
@@ -11,7 +11,8 @@ from appliance.ports.runtime import Runtime
 from appliance.schema.bundle import DataSnapshot, Head, Preprocessing, TaskName
 from appliance.schema.errors import ConfigError
 from appliance.schema.frame import PixelFormat
-from appliance.training.ocr_models import PRINTED, WIDTHS, detection_size, ocr_bundle_parts
+from appliance.training.fit_run import FitRun
+from appliance.training.ocr_models import PRINTED, WIDTHS, OcrParts, detection_size, ocr_bundle_parts
 from appliance.training.package import GOLDEN_IMAGES, Contents, FittedBundle, Network, pack
 
 SETTINGS = "ocr.json"
@@ -59,13 +60,20 @@ def ocr_bundle(
         count += 1
     if first is None:
         raise ConfigError("OCR: 0 frames, at least 1 is needed to know what the camera delivers; give one")
+    run = FitRun(runtime, precision, created, threads=options.threads)
+    data = DataSnapshot(count, digest.hexdigest())
+    return pack_ocr(plan_parts(options, first.shape), options, first, data, pixel_format, run)
+
+
+def plan_parts(options: OcrOptions, frame_shape: tuple[int, ...]) -> OcrParts:
+    """Give the networks that read frames of this shape; about two seconds. RuntimeFault without the wheel."""
     sizes = {detection_size(width, height, REGION_PX) for width, height in options.regions}
     if options.roi is not None:
         sizes.add(detection_size(options.roi[2], options.roi[3], REGION_PX))
     elif not sizes:
         # A view without regions is searched as a whole, where print is small: it gets more pixels.
-        sizes.add(detection_size(first.shape[1], first.shape[0], WHOLE_VIEW_PX))
-    parts = ocr_bundle_parts(
+        sizes.add(detection_size(frame_shape[1], frame_shape[0], WHOLE_VIEW_PX))
+    return ocr_bundle_parts(
         tuple(sorted(sizes)),
         options.widths,
         options.characters,
@@ -73,13 +81,28 @@ def ocr_bundle(
         GOLDEN_IMAGES,
         upright=options.upright,
     )
+
+
+def pack_ocr(
+    parts: OcrParts,
+    options: OcrOptions,
+    frame: NDArray[np.uint8],
+    data: DataSnapshot,
+    pixel_format: PixelFormat,
+    run: FitRun,
+    evidence: Mapping[str, bytes] | None = None,
+) -> FittedBundle:
+    """Give the bundle of these parts; frame: a raw one of the camera; evidence: files that show how it was proven."""
+    shapes = [parts.golden[name].shape for name in parts.models if name.startswith("detection")]
+    rows, cols = max((shape[1], shape[2]) for shape in shapes)
     contents = Contents(
         heads=(Head(TaskName.OCR, parts.classes, SETTINGS),),
         networks={name: Network(model, parts.golden[name]) for name, model in parts.models.items()},
-        settings={SETTINGS: parts.settings},
-        preprocessing=Preprocessing(pixel_format, *max(sizes), options.roi),
-        frame=first,
-        data=DataSnapshot(count, digest.hexdigest()),
-        created=created,
+        settings={SETTINGS: parts.settings, **(evidence or {})},
+        preprocessing=Preprocessing(pixel_format, rows, cols, options.roi),
+        frame=frame,
+        data=data,
+        created=run.created,
+        evidence=tuple(evidence or ()),
     )
-    return pack(contents, runtime, precision, options.threads)
+    return pack(contents, run.runtime, run.precision, run.threads)

@@ -126,7 +126,8 @@ def recognition_model(columns: int, characters: tuple[str, ...]) -> bytes:
     """Give the recognition network for lines of 48 rows: `index` (1, steps) int32, `probability` (1, steps) float32.
 
     One step per 8 columns. index: 0 for the blank, else 1 + place in `characters`; probability: that of this class
-    among the kept ones. ValueError on columns that are no multiple of 8 or on an unknown character.
+    among the kept ones; `probabilities` (1, steps, classes) float32: of all of these. ValueError on columns that are no
+    multiple of 8 or on an unknown character.
     """
     if columns % 8 or columns < 32:
         raise ValueError(
@@ -141,11 +142,12 @@ def recognition_model(columns: int, characters: tuple[str, ...]) -> bytes:
     softmax = next(node for node in model.graph.node if scores in node.output)
     _keep_classes(model, [0, *(places[character] for character in characters)])
     steps = columns // 8
+    _rename(model, scores, "probabilities")
     model.graph.node.extend(
         [
             helper.make_node("ArgMax", [softmax.input[0]], ["index_wide"], name="argmax", axis=2, keepdims=0),
             helper.make_node("Cast", ["index_wide"], ["index"], name="index", to=TensorProto.INT32),
-            helper.make_node("ReduceMax", [scores], ["probability"], name="probability", axes=[2], keepdims=0),
+            helper.make_node("ReduceMax", ["probabilities"], ["probability"], name="probability", axes=[2], keepdims=0),
         ]
     )
     return _finish(
@@ -153,6 +155,7 @@ def recognition_model(columns: int, characters: tuple[str, ...]) -> bytes:
         [
             helper.make_tensor_value_info("index", TensorProto.INT32, [1, steps]),
             helper.make_tensor_value_info("probability", TensorProto.FLOAT, [1, steps]),
+            helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, [1, steps, 1 + len(characters)]),
         ],
     )
 

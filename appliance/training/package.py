@@ -23,6 +23,7 @@ from appliance.schema.bundle import (
     TensorSpec,
 )
 from appliance.schema.errors import ConfigError
+from kernels.canvas import CanvasPreprocessor, scaled
 from kernels.preprocess import Preprocessor
 
 BUNDLE_FORMAT = 3
@@ -139,9 +140,21 @@ def golden_preprocessing(frame: NDArray[np.uint8], how: Preprocessing) -> dict[s
     rows, cols = (min(GOLDEN_FRAME_PX, length) & ~1 for length in frame.shape[:2])
     top, left = ((length - size) // 2 & ~1 for length, size in zip(frame.shape[:2], (rows, cols), strict=True))
     crop = np.ascontiguousarray(frame[top : top + rows, left : left + cols])
+    return {"frame": crop, "image": golden_image(crop, how)}
+
+
+def golden_image(frame: NDArray[np.uint8], how: Preprocessing) -> NDArray[np.uint8]:
+    """Give the image that preprocessing makes of a whole frame, no larger than need be to prove it."""
+    rows, cols = frame.shape[:2]
+    if how.keep_aspect:
+        # A crop beside a small region of interest may be larger than what the input image holds.
+        least = scaled((cols, rows), how.shrink)
+        image = np.empty((max(how.rows, least[0]), max(how.columns, least[1]), 3), np.uint8)
+        CanvasPreprocessor((rows, cols), how.pixel_format, None, image.shape[:2], how.shrink).run(frame, image)
+        return image
     image = np.empty((min(GOLDEN_INPUT_PX, how.rows), min(GOLDEN_INPUT_PX, how.columns), 3), np.uint8)
-    Preprocessor((rows, cols), how.pixel_format, None, image.shape[:2]).run(crop, image)
-    return {"frame": crop, "image": image}
+    Preprocessor((rows, cols), how.pixel_format, None, image.shape[:2]).run(frame, image)
+    return image
 
 
 def npz(content: Mapping[str, NDArray[np.generic]]) -> bytes:

@@ -16,7 +16,8 @@ PINNED = (ROOT / "requirements.txt").read_text("utf-8").split()
 PINNED_FOR_TRAINING = (ROOT / "requirements-train.txt").read_text("utf-8").split()
 
 ALLOWED = re.compile(
-    r"\b(?:MIT|ISC|0BSD|Zlib|CC0|PSF|Python Software Foundation|Unlicense|Public Domain)\b|\bBSD|\bApache|\bLGPL|Lesser General|\bMPL|Mozilla",
+    r"\b(?:MIT|ISC|0BSD|Zlib|CC0|PSF|Python Software Foundation|Unlicense|Public Domain)\b|\bBSD|\bApache|"
+    r"\bLGPL|Lesser General|\bMPL|Mozilla",
     re.IGNORECASE,
 )
 COPYLEFT = re.compile(r"\b(?:A?GPL)(?:v?\d|-|\b)|(?<!Lesser )General Public|Affero", re.IGNORECASE)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.decision import anomaly_map
-from appliance.decision.anomaly_map import MapStatistics, Placement
+from appliance.decision.anomaly_map import MapStatistics, Placement, read_statistics
 from appliance.decision.calibration import clopper_pearson
 from appliance.ports.task import Interpretation, Window
 from appliance.runtimes.onnx import OnnxRuntime
@@ -18,7 +18,7 @@ from appliance.schema.bundle import ClassSpec, Head, TaskName
 from appliance.schema.errors import ConfigError, RuntimeFault
 from appliance.schema.frame import PixelFormat
 from appliance.storage import bundle, golden
-from appliance.tasks.anomaly import AnomalyInterpreter, MapReading, read_settings, read_statistics
+from appliance.tasks.anomaly import AnomalyInterpreter, MapReading, read_settings
 from appliance.training import anomaly as training
 from appliance.training import coreset
 from appliance.training.anomaly import AnomalyOptions, fit_anomaly
@@ -162,9 +162,17 @@ def test_fit_is_reproducible(fitted: FittedBundle) -> None:
 
 
 def test_too_few_good_images_are_refused() -> None:
-    """Nineteen good images cannot carry a statement about overkill."""
-    with pytest.raises(ConfigError, match="19 good images, at least 20"):
-        fit_anomaly((part(s) for s in range(19)), PixelFormat.BAYER_RG8, OnnxRuntime(), "f32", CREATED, OPTIONS)
+    """Nine good images say too little of what good parts look like."""
+    with pytest.raises(ConfigError, match="9 good images, at least 10"):
+        fit_anomaly((part(s) for s in range(9)), PixelFormat.BAYER_RG8, OnnxRuntime(), "f32", CREATED, OPTIONS)
+
+
+def test_few_good_images_make_a_bundle_without_limits() -> None:
+    """Twelve show what good parts look like and promise no overkill: without limits every part goes to a person."""
+    frames = (part(s) for s in range(12))
+    fitted = fit_anomaly(frames, PixelFormat.BAYER_RG8, OnnxRuntime(), "f32", CREATED, OPTIONS)
+
+    assert fitted.manifest.calibration is None
 
 
 def test_wrong_frames_are_refused() -> None:

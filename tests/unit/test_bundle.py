@@ -39,7 +39,7 @@ FILES = {
     "settings.json": b'{"top_share": 0.01}',
 }
 MANIFEST = Manifest(
-    format=2,
+    format=3,
     created="2026-11-21T12:00:00Z",
     heads=(Head(TaskName.ANOMALY, (ClassSpec("anomaly", min_size_mm=0.2),), "settings.json"),),
     models=(
@@ -140,8 +140,8 @@ def test_reformatted_manifest_is_refused(folder) -> None:
 
 def test_other_format_is_refused(tmp_path) -> None:
     """A bundle of a later format names both numbers."""
-    bundle.write(tmp_path / "b", msgspec.structs.replace(MANIFEST, format=3), FILES)
-    with pytest.raises(RuntimeFault, match="format 3, this version reads 2"):
+    bundle.write(tmp_path / "b", msgspec.structs.replace(MANIFEST, format=4), FILES)
+    with pytest.raises(RuntimeFault, match="format 4, this version reads 3"):
         bundle.read(tmp_path / "b")
 
 
@@ -213,7 +213,7 @@ def test_an_earlier_format_names_both_numbers(tmp_path) -> None:
     """A bundle of format 1, whose manifest had other keys, is refused for its format and nothing else."""
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "manifest.json").write_text('{"format":1,"task":"anomaly"}')
-    with pytest.raises(RuntimeFault, match="format 1, this version reads 2"):
+    with pytest.raises(RuntimeFault, match="format 1, this version reads 3"):
         bundle.read(tmp_path / "b")
 
 

@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from appliance.decision.anomaly_map import read_statistics
 from appliance.ports.task import Window
 from appliance.storage.bundle import arrays
 from appliance.tasks import anomaly, boxes, classification, semantic
@@ -69,7 +70,7 @@ def test_an_imported_model_gives_findings(tmp_path, task):
 def test_an_imported_map_is_read_as_it_is(tmp_path):
     """A map that its own export has normalised is not normalised again."""
     taken = Desk(tmp_path).take(foreign.anomalib(dynamic=True), "size = [128, 128]")
-    known = anomaly.read_statistics(arrays(taken, "statistics.npz"))
+    known = read_statistics(arrays(taken, "statistics.npz"))
     said = interpreted(
         taken,
         lambda head, settings, _: anomaly.AnomalyInterpreter(head, anomaly.read_settings(settings), known, WINDOW),

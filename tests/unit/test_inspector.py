@@ -9,12 +9,14 @@ from msgspec.structs import replace
 from appliance.runtimes.openvino import OpenVinoRuntime
 from appliance.schema.clocks import CameraNs, HostNs
 from appliance.schema.errors import ConfigError, RuntimeFault
+from appliance.schema.finding import Box
 from appliance.schema.frame import FrameCounts, FrameReady, PixelFormat, SlotRef
 from appliance.schema.rule import Code, Count, Distance, Order, Presence, Rule, Text
 from appliance.services._inspector import (
     BundleInspector,
     LoadedBundle,
     RecipeView,
+    _patterns,
     load_bundle,
     load_inspector,
     verify_bundle,
@@ -184,3 +186,18 @@ def test_device_memory_goes_with_the_last_reference(folder: Path) -> None:
     assert [] == closed
     del part
     assert [1] == closed
+
+
+def text_rule(region: Box | None, pattern: str) -> Text:
+    return Text(name="code", view="top", region=region, pattern=pattern)
+
+
+def test_text_is_read_by_what_its_rules_ask() -> None:
+    """Each region is read by the patterns of its own rules; one rule that takes any text leaves its region free."""
+    left, right = Box(0, 0, 10, 10), Box(20, 0, 10, 10)
+    apart = (text_rule(left, "A[0-9]"), text_rule(left, "B[0-9]"), text_rule(right, ""))
+    together = (text_rule(left, "A[0-9]"), text_rule(None, "B[0-9]"))
+
+    assert _patterns(apart) == {left: ["A[0-9]", "B[0-9]"]}
+    assert _patterns(together) == {None: ["A[0-9]", "B[0-9]"]}
+    assert _patterns((*together, text_rule(right, ""))) == {}

@@ -190,6 +190,54 @@ def test_a_class_without_a_character_is_a_fault():
             _reader_with("recognition_256", {"index": np.full((1, 32), place, np.int32)}).read(raw)
 
 
+class _Doubtful:
+    """Give what the recognition network gives, with most of one character's probability moved to its twin."""
+
+    runtime, precision = "onnx", "f32"
+
+    def __init__(self, session, seen: int, twin: int, share: float) -> None:
+        self._session, self._seen, self._twin, self._share = session, seen, twin, share
+
+    @property
+    def input(self):
+        return self._session.input
+
+    def run(self):
+        found = self._session.run()["probabilities"].copy()
+        moved = found[..., self._seen] * self._share
+        found[..., self._seen] -= moved
+        found[..., self._twin] += moved
+        index = found.argmax(axis=2).astype(np.int32)
+        return {"index": index, "probability": found.max(axis=2), "probabilities": found}
+
+
+def _doubtful_reader(share: float, patterns) -> OcrReader:
+    known = dict(sessions("openvino", "f32"))
+    settings = read_settings(parts().settings)
+    seen, twin = (1 + settings.characters.index(letter) for letter in "6G")
+    known |= {
+        name: _Doubtful(session, seen, twin, share) for name, session in known.items() if name.startswith("recognition")
+    }
+    return OcrReader(known, settings, 0.5, FRAME, "Mono8", [REGION], patterns=patterns)
+
+
+@pytest.mark.parametrize(
+    ("patterns", "share", "expected"),
+    [
+        ({}, 0.6, "LOT 2G0417"),
+        ({REGION: [r"LOT \d{6}"]}, 0.6, "LOT 260417"),
+        ({REGION: [r"SN \d{9}", r"LOT \d{6}"]}, 0.6, "LOT 260417"),
+        ({REGION: [r"LOT \d{6}"]}, 0.9999999, "LOT 2G0417"),
+        ({REGION: [r"EXP \d{6}"]}, 0.6, "LOT 2G0417"),
+    ],
+)
+def test_a_pattern_decides_between_twins_and_never_against_the_picture(patterns, share, expected):
+    """A rule settles 6 or G where both were nearly read; what was not seen stays as it is read, and breaks the rule."""
+    raw = page(("LOT 260417",), 28, (1000, 1000))
+
+    assert texts(_doubtful_reader(share, patterns).read(raw)) == (expected,)
+
+
 def test_texture_is_never_accepted_and_takes_no_more_than_so_many_lines():
     """More lines than any print has spoil the view, and only the largest are read."""
     texture = np.zeros((1, 320, 320), np.float32)

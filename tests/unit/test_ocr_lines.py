@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
+from appliance.ocr.lines import Line, LineFinder, in_reading_order, is_continued, joined
 from appliance.ports.task import Window
-from appliance.tasks.ocr_lines import Line, LineFinder, in_reading_order, is_continued, joined
 
 WHOLE = Window(0, 0, 320, 160)
 

@@ -34,6 +34,10 @@ SAME_ROW = 0.5
 JOIN_GAP = 0.5
 JOIN_HEIGHTS = 1.5
 JOIN_ANGLE = math.radians(5)
+MAP_THRESHOLD, BOX_THRESHOLD, UNCLIP = 0.3, 0.5, 1.6
+"""The networks' published settings: least probability of a core's cell, least mean of a core, growth of a core."""
+# A line may be drawn this much narrower than it is; letters differ more than that from one typeface to the next.
+SQUEEZE = 1.1
 
 
 class Line(Struct, frozen=True):
@@ -100,6 +104,12 @@ class LineFinder:
         grow = self._unclip * length * height / (length + height)  # twice the offset area * ratio / perimeter
         line = Line(float(middle[0]), float(middle[1]), length + grow, height + grow, angle)
         return msgspec.structs.replace(line, cut=_is_cut(line, window))
+
+
+def narrowest(line: Line, rows: int, widths: Sequence[int]) -> int:
+    """Give the least of these widths that holds a line drawn `rows` high, the largest if none does."""
+    fits = [width for width in widths if rows * line.length_px <= SQUEEZE * width * line.height_px]
+    return min(fits, default=max(widths))
 
 
 def in_reading_order(lines: Sequence[Line]) -> list[list[int]]:

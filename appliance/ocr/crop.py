@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from appliance.ocr.lines import Line
 from appliance.ports.task import Window
 from appliance.schema.errors import RuntimeFault
-from appliance.tasks.ocr_lines import Line
 
 # Grey between the ends of the networks' scale: what a line narrower than the input is followed by.
 PADDING = 127
