@@ -1,4 +1,4 @@
-"""Write the classification head: means over the image of features and of a bent layer, one linear layer, softmax."""
+"""Write the classification head: pooled features and a pooled bent layer, one linear layer, softmax."""
 
 from collections.abc import Mapping
 
@@ -6,21 +6,25 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from appliance.training.backbone import TAPS, Graph, add_backbone
+from appliance.training.backbone import Graph, add_backbone, block_result
 from appliance.training.linear import Floats, Linear
 
-# Means of s16 and s32 say what the image holds; small marks vanish in a mean unless each cell is bent before it.
+# Means of s16 and s32 say what the image holds; small marks vanish in a mean unless each cell is bent before it, and
+# stand out in the largest value.
 BENT = "s8"
 TAPS_USED = (BENT, "s16", "s32")
+POOLED_FEATURES = "pooled"
+BODY = "body"
 
 
 class ClassificationWeights(Struct, frozen=True):
     """Hold what is fitted and what is drawn."""
 
     hidden: Linear
-    """(40, width) layer on each cell of s8, its negative results set to 0."""
+    """(channels of s8, width) layer on each cell of s8, its negative results set to 0."""
     last: Linear
-    """(width + 112 + 320, classes) layer on the means of hidden, s16 and s32."""
+    """(features, classes) layer on the means of hidden, s16 and s32 and, with `maxima`, on their largest values."""
+    maxima: bool = False
 
 
 def classification_model(
@@ -36,7 +40,7 @@ def add_classification_head(
     graph: Graph, taps: Mapping[str, str], weights: ClassificationWeights, prefix: str = ""
 ) -> dict[str, tuple[int, ...]]:
     """Append the head; taps: of `add_backbone`, `TAPS_USED` among them. Gives the output `<prefix>probabilities`."""
-    joined = _add_means(graph, taps, weights.hidden, prefix)
+    joined, _ = _add_pooled(graph, taps, weights.hidden, prefix, maxima=weights.maxima)
     layer = [
         graph.constant(f"{prefix}class.weight", weights.last.weight),
         graph.constant(f"{prefix}class.bias", weights.last.bias),
@@ -54,26 +58,39 @@ def tap_model(state: Mapping[str, NDArray[np.generic]], size: tuple[int, int]) -
     return graph.model(size, {BENT: graph.shapes[tap]})
 
 
-def means_model(state: Mapping[str, NDArray[np.generic]], size: tuple[int, int], hidden: Linear) -> bytes:
-    """Give the model whose output `means` is (1, width + 112 + 320) float32, what the last layer reads."""
+def pooled_model(
+    state: Mapping[str, NDArray[np.generic]], size: tuple[int, int], hidden: Linear, *, maxima: bool, body: int = 0
+) -> tuple[bytes, dict[str, tuple[int, ...]]]:
+    """Give the model whose output `pooled` is (1, features) float32, what the last layer reads, and output shapes.
+
+    body: where not 0, a second output `body` is what block `body` reads, (1, channels, rows, cols) float32 at stride
+    32, where the last stages work.
+    """
     graph = Graph()
-    joined = _add_means(graph, add_backbone(graph, state, size, TAPS_USED), hidden, "")
-    graph.add("Identity", [joined], "means")
-    width = len(hidden.bias) + sum(TAPS[tap][1] for tap in TAPS_USED if tap != BENT)
-    return graph.model(size, {"means": (1, width)})
+    joined, count = _add_pooled(graph, add_backbone(graph, state, size, TAPS_USED), hidden, "", maxima=maxima)
+    graph.add("Identity", [joined], POOLED_FEATURES)
+    outputs: dict[str, tuple[int, ...]] = {POOLED_FEATURES: (1, count)}
+    if body:
+        graph.add("Identity", [block_result(graph, body - 1)], BODY)
+        channels = state[f"_blocks.{body}._expand_conv.weight"].shape[1]
+        outputs[BODY] = (1, channels, -(-size[0] // 32), -(-size[1] // 32))
+    return graph.model(size, outputs), outputs
 
 
-def _add_means(graph: Graph, taps: Mapping[str, str], hidden: Linear, prefix: str) -> str:
+def _add_pooled(graph: Graph, taps: Mapping[str, str], hidden: Linear, prefix: str, *, maxima: bool) -> tuple[str, int]:
+    """Append the pooling and give the tensor with its count of features: all means, then all largest values."""
     layer = [
         graph.constant(f"{prefix}hidden.weight", pointwise(hidden.weight)),
         graph.constant(f"{prefix}hidden.bias", hidden.bias),
     ]
     bent = graph.add("Relu", [graph.add("Conv", [taps[BENT], *layer], f"{prefix}hidden")], f"{prefix}bent")
     flat = []
-    for tap in TAPS_USED:
-        mean = graph.add("GlobalAveragePool", [bent if tap == BENT else taps[tap]], f"{prefix}{tap}_mean")
-        flat.append(graph.add("Flatten", [mean], f"{prefix}{tap}_flat"))
-    return graph.add("Concat", flat, f"{prefix}joined", axis=1)
+    for kind, operator in (("mean", "GlobalAveragePool"), ("most", "GlobalMaxPool"))[: 2 if maxima else 1]:
+        for tap in TAPS_USED:
+            one = graph.add(operator, [bent if tap == BENT else taps[tap]], f"{prefix}{tap}_{kind}")
+            flat.append(graph.add("Flatten", [one], f"{prefix}{tap}_{kind}_flat"))
+    count = len(hidden.bias) + sum(graph.shapes[taps[tap]][1] for tap in TAPS_USED if tap != BENT)
+    return graph.add("Concat", flat, f"{prefix}joined", axis=1), count * (2 if maxima else 1)
 
 
 def pointwise(weight: Floats) -> Floats:
