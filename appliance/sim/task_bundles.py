@@ -19,12 +19,14 @@ from appliance.sim.parts.renderer import SIZE
 from appliance.sim.parts.truth import DEFECTS, GOOD
 from appliance.training.anomaly import AnomalyOptions, fit_anomaly
 from appliance.training.classification import fit_classification_bundle
-from appliance.training.detection import fit_detection_bundle
+from appliance.training.detection import fit_detection_bundle_closed
 from appliance.training.detection_cells import Instances
-from appliance.training.instance import fit_instance_bundle
+from appliance.training.fit_run import FitRun
+from appliance.training.instance import fit_instance_bundle_closed
 from appliance.training.ocr import OcrOptions, ocr_bundle
 from appliance.training.package import FittedBundle
-from appliance.training.semantic import BACKGROUND, fit_semantic_bundle
+from appliance.training.semantic import BACKGROUND
+from appliance.training.semantic_linear import fit_semantic_bundle_closed
 
 PARTS = 84
 """28 good ones, which suffice for a limit, and nine or ten of each defect."""
@@ -80,14 +82,12 @@ def _classification(wish: Wish) -> FittedBundle:
         labels,
         (GOOD, *DEFECTS),
         PixelFormat.BAYER_RG8,
-        wish.runtime,
-        wish.precision,
-        CREATED,
+        FitRun(wish.runtime, wish.precision, CREATED),
     )
 
 
 def _semantic(wish: Wish) -> FittedBundle:
-    return fit_semantic_bundle(
+    return fit_semantic_bundle_closed(
         (part.raw for part in _parts(wish)),
         (_classes(part) for part in _parts(wish)),
         (BACKGROUND, *DEFECTS),
@@ -99,12 +99,12 @@ def _semantic(wish: Wish) -> FittedBundle:
 
 
 def _detection(wish: Wish) -> FittedBundle:
-    return _boxes(wish, fit_detection_bundle, (Instances(part.kinds, part.boxes) for part in _parts(wish)))
+    return _boxes(wish, fit_detection_bundle_closed, (Instances(part.kinds, part.boxes) for part in _parts(wish)))
 
 
 def _instance(wish: Wish) -> FittedBundle:
     truths = (Instances(part.kinds, part.boxes, tuple(part.masks)) for part in _parts(wish))
-    return _boxes(wish, fit_instance_bundle, truths)
+    return _boxes(wish, fit_instance_bundle_closed, truths)
 
 
 def _boxes(wish: Wish, fit: Callable[..., FittedBundle], truths: Iterator[Instances]) -> FittedBundle:

@@ -65,7 +65,7 @@ def add_instance_head(
     `<prefix>prototypes` (batch, classes, rows / 4, cols / 4) float32: a mask is where their sum is positive.
     """
     outputs = add_detection_head(graph, taps, weights, size, prefix)
-    _add_coefficients(graph, prefix)
+    add_coefficients(graph, prefix)
     _add_prototypes(graph, taps, masks, prefix)
     batch, cells, classes = outputs[f"{prefix}scores"]
     return outputs | {
@@ -74,7 +74,8 @@ def add_instance_head(
     }
 
 
-def _add_coefficients(graph: Graph, prefix: str) -> None:
+def add_coefficients(graph: Graph, prefix: str) -> None:
+    """Append `<prefix>coefficients`, the shares of the classes among `<prefix>scores` of each box."""
     axis = graph.constant(f"{prefix}class_axis", np.array([2], np.int64))
     nothing = graph.constant(f"{prefix}no_score", np.array(NO_SCORE, np.float32))
     total = graph.add("ReduceSum", [f"{prefix}scores", axis], f"{prefix}score_sum", keepdims=1)

@@ -18,7 +18,7 @@ from appliance.training import weights
 from appliance.training.backbone import efficientnet_lite0
 from appliance.training.detection_cells import MASK_PX, CellFeatures, Instances, inside
 from appliance.training.detection_graph import CELL_PX, DetectionWeights
-from appliance.training.instance import fit_instance_bundle
+from appliance.training.instance import fit_instance_bundle_closed
 from appliance.training.instance_fit import MaskFeatures
 from appliance.training.instance_graph import MaskWeights, instance_model
 from kernels import build
@@ -52,7 +52,7 @@ def kernels_are_built():
 
 @pytest.fixture(scope="module")
 def fitted():
-    return fit(fit_instance_bundle, OnnxRuntime())
+    return fit(fit_instance_bundle_closed, OnnxRuntime())
 
 
 @pytest.fixture(scope="module")
@@ -277,4 +277,4 @@ def test_missing_masks_are_refused() -> None:
     """A truth without masks cannot teach outlines."""
     parts = [part._replace(masks=part.masks[:0]) for part in true_parts(range(1, 4), (256, 256))]
     with pytest.raises(ConfigError, match="0 masks for"):
-        fit(fit_instance_bundle, OnnxRuntime(), parts, replace(OPTIONS, size=(96, 96)))
+        fit(fit_instance_bundle_closed, OnnxRuntime(), parts, replace(OPTIONS, size=(96, 96)))

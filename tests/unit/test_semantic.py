@@ -19,13 +19,13 @@ from appliance.storage import golden
 from appliance.storage.bundle import Bundle
 from appliance.tasks.semantic import SemanticInterpreter, SemanticReading, read_settings
 from appliance.training.linear import Linear
-from appliance.training.semantic import SemanticOptions, _enlarged, cell_shares, fit_semantic_bundle
 from appliance.training.semantic_graph import CHANNELS, SemanticWeights, feature_model, semantic_model
+from appliance.training.semantic_linear import LinearOptions, _enlarged, cell_shares, fit_semantic_bundle_closed
 from appliance.training.weights import efficientnet_lite0
 from kernels import build
 from tests.unit.labelled_parts import CLASSES, CREATED, ROI, labelled_parts, raws, reader, stored
 
-OPTIONS = SemanticOptions(size=(256, 256), roi=ROI, folds=2, background_cells=40, threads=1)
+OPTIONS = LinearOptions(size=(256, 256), roi=ROI, folds=2, background_cells=40, threads=1)
 CELL_PX = 16
 # Two f32 runtimes add in different orders; bf16 keeps 8 bits of each activation.
 SAME_PRECISION = 1e-3
@@ -45,7 +45,7 @@ def bundle(tmp_path_factory) -> Bundle:
     """Give a stored bundle fitted on 72 rendered parts."""
     parts = labelled_parts(24, 8, seed=1)
     arguments = (CLASSES, PixelFormat.BAYER_RG8, OnnxRuntime(), "f32", CREATED, OPTIONS)
-    fitted = fit_semantic_bundle(iter(raws(parts)), [part.mask for part in parts], *arguments)
+    fitted = fit_semantic_bundle_closed(iter(raws(parts)), [part.mask for part in parts], *arguments)
     return stored(fitted, tmp_path_factory.mktemp("bundles") / "one")
 
 
@@ -178,7 +178,7 @@ def test_shares_are_exact_areas(mask: np.ndarray) -> None:
 def test_misfits_are_refused() -> None:
     """Masks of another size, of another number or with unknown classes, and classes without cells are refused."""
     frames = [np.zeros((64, 64), np.uint8)] * 4
-    options = SemanticOptions(size=(32, 32))
+    options = LinearOptions(size=(32, 32))
     arguments = (("background", "dent"), PixelFormat.MONO8, OnnxRuntime(), "f32", CREATED, options)
     for masks, message in (
         ([np.zeros((64, 64), np.uint8)] * 3, "one mask per frame"),
@@ -187,7 +187,7 @@ def test_misfits_are_refused() -> None:
         ([np.zeros((64, 64), np.uint8)] * 4, "class 1 covers"),
     ):
         with pytest.raises(ConfigError, match=message):
-            fit_semantic_bundle(frames, masks, *arguments)
+            fit_semantic_bundle_closed(frames, masks, *arguments)
 
 
 def interpreter(kinds: tuple[ClassSpec, ...] = KINDS, fewest_cells: int = 1) -> SemanticInterpreter:
