@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import NoReturn
 
-from appliance import __version__
+from appliance import __version__, cli_models
 from appliance.schema.errors import ApplianceError
 
 FINDING = 1
@@ -51,8 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--json", help="also write JSON to this file, - for standard output alone")
     _camera_arguments(commands)
     _plc_arguments(commands)
-    _infer_arguments(commands)
-    _bundle_arguments(commands)
+    cli_models.add(commands, _command, _station_arguments)
     _audit_arguments(commands)
     bench = _command(commands, "bench", _bench, "measure; results go to bench/results/")
     bench.add_argument("name", help="a file of bench/ without .py, or all")
@@ -79,7 +78,8 @@ def _station_arguments(parser: argparse.ArgumentParser) -> None:
 def _demo_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--parts", type=int, help="parts to inspect, default 200")
     parser.add_argument("--rate", type=float, help="parts per second, default 10")
-    parser.add_argument("--images", type=Path, help="play photographs from a folder in the MVTec layout")
+    parser.add_argument("--images", type=Path, help="play photographs from a folder of labelled pictures")
+    parser.add_argument("--bundle", type=Path, help="judge with this bundle instead of one fitted on day one")
     parser.add_argument("--scenario", type=Path, help="text scenario: what goes wrong, and what must follow")
     parser.add_argument("--seed", type=int, help="names the parts and their order, default 1")
     parser.add_argument("--hmi", action=argparse.BooleanOptionalAction, default=True, help="live view on the terminal")
@@ -105,64 +105,6 @@ def _plc_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser
     conformance.add_argument("--port", type=int, default=502, help="TCP port, default 502")
 
 
-def _infer_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    infer = _command(commands, "infer", _infer, "look at pictures with a bundle and give the findings")
-    infer.add_argument("bundle", type=Path, help="folder of the bundle")
-    infer.add_argument("image", type=Path, nargs="+", help="picture file: PNG, JPEG, BMP or TIFF, 8 bits per channel")
-    infer.add_argument(
-        "--runtime", help="openvino, onnx, onnx-cuda, onnx-tensorrt or tensorrt; default the bundle's own"
-    )
-    infer.add_argument("--precision", help="f32, f16, bf16 or int8; default the bundle's own")
-    infer.add_argument("--json", help="write the findings to this file, - for standard output alone")
-    infer.add_argument("--overlay", type=Path, help="draw the findings on the pictures, into this folder")
-    infer.add_argument(
-        "--mm-per-px", type=float, help="scale of the pictures, for sizes in mm; default the bundle's own"
-    )
-    infer.add_argument("--threads", type=int, default=1, help="inference threads, default 1")
-
-
-def _bundle_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    bundle = commands.add_parser("bundle", help="look at a model bundle, or make one of a foreign model")
-    actions = bundle.add_subparsers(metavar="ACTION", required=True)
-    show = _command(
-        actions, "show", _bundle_show, "show what a bundle is, what its limits promise and what it cannot see"
-    )
-    show.add_argument("bundle", type=Path, help="folder of the bundle")
-    show.add_argument("--config", type=Path, help="station file, for the scale of its cameras")
-    show.add_argument("--json", action="store_true", help="print the manifest instead")
-    verify = _command(actions, "verify", _bundle_verify, "check every byte and the golden tensors of a bundle")
-    verify.add_argument("bundle", type=Path, help="folder of the bundle")
-    imported = _command(
-        actions, "import", _bundle_import, "make a bundle of a foreign ONNX model, proven on sample images"
-    )
-    imported.add_argument("model", type=Path, help="ONNX file")
-    imported.add_argument("--images", type=Path, required=True, help="folder of sample images for the parity check")
-    imported.add_argument("--mapping", type=Path, help="TOML file that says what the model's inputs and outputs mean")
-    imported.add_argument("--out", type=Path, required=True, help="folder of the new bundle")
-    imported.add_argument("--runtime", default="openvino", help="runtime of the line, default openvino")
-    imported.add_argument(
-        "--precision", default="auto", help="f32, f16, bf16 or int8; default the best of this machine"
-    )
-    eight = _command(actions, "quantize", _bundle_quantize, "make an 8-bit sibling of a bundle, if it passes its gate")
-    eight.add_argument("bundle", type=Path, help="folder of the bundle")
-    eight.add_argument(
-        "--images", type=Path, required=True, help="folder of pictures as the line sees them, 16 or more"
-    )
-    eight.add_argument("--out", type=Path, required=True, help="folder of the new bundle")
-    eight.add_argument("--runtime", default="openvino", help="runtime of the line, default openvino")
-    for name, what in (
-        ("stage", "load, prove and warm a bundle beside the running one"),
-        ("activate", "use the staged bundle from the next part on"),
-        ("rollback", "use the bundle before the active one again, from the next part on"),
-    ):
-        wish = _command(actions, name, _bundle_wish, what)
-        if name != "rollback":
-            wish.add_argument("bundle", help="folder of the bundle in the station's bundle folder, or its id")
-        wish.add_argument("--actor", required=True, help="who asks, for the audit: operator id")
-        wish.set_defaults(wish=name)
-        _station_arguments(wish)
-
-
 def _audit_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     audit = commands.add_parser("audit", help="check the audit chain")
     actions = audit.add_subparsers(metavar="ACTION", required=True)
@@ -184,6 +126,7 @@ def _demo(options: argparse.Namespace) -> int:
             parts=options.parts,
             rate_hz=options.rate,
             images=options.images,
+            bundle=options.bundle,
             scenario=options.scenario,
             seed=options.seed,
             live=options.hmi and sys.stderr.isatty(),
@@ -226,74 +169,6 @@ def _plc_conformance(options: argparse.Namespace) -> int:
     for check in checks:
         print(f"{words[check.passed]:<10} {check.name}: tried {check.tried}, failed {check.failed} {check.detail}")  # noqa: T201
     return FINDING if any(check.passed is False for check in checks) else 0
-
-
-def _infer(options: argparse.Namespace) -> int:
-    from appliance.infer.run import InferOptions, run_infer
-
-    return run_infer(
-        InferOptions(
-            bundle=options.bundle,
-            pictures=tuple(options.image),
-            runtime=options.runtime,
-            precision=options.precision,
-            json=options.json,
-            overlay=options.overlay,
-            mm_per_px=options.mm_per_px,
-            threads=options.threads,
-        )
-    )
-
-
-def _bundle_show(options: argparse.Namespace) -> int:
-    from appliance import config
-    from appliance.infer.show import describe, manifest_json
-
-    station = config.load(options.config) if options.config else None
-    print(manifest_json(options.bundle) if options.json else describe(options.bundle, station))  # noqa: T201
-    return 0
-
-
-def _bundle_verify(options: argparse.Namespace) -> int:
-    from appliance.services._inspector import verify_bundle
-
-    print(verify_bundle(options.bundle))  # noqa: T201
-    return 0
-
-
-def _bundle_import(options: argparse.Namespace) -> int:
-    from appliance.importing.command import ImportOptions, run_import
-    from appliance.services._runtimes import open_runtime
-    from appliance.storage import bundle
-
-    runtime = open_runtime(options.runtime)
-    precision = runtime.choose(options.precision)
-    chosen = ImportOptions(options.model, options.images, options.out, options.mapping, precision)
-    return run_import(chosen, runtime, bundle.write)
-
-
-def _bundle_wish(options: argparse.Namespace) -> int:
-    import zmq
-
-    from appliance import config
-    from appliance.bus.control import ask
-    from appliance.schema.command import ActivateBundle, Command, RollbackBundle, StageBundle
-
-    wish: Command = RollbackBundle(options.actor)
-    if options.wish != "rollback":
-        kind = StageBundle if options.wish == "stage" else ActivateBundle
-        wish = kind(options.bundle, options.actor)
-    runtime = config.load(_config_path(options)).runtime
-    with zmq.Context() as context:
-        reply = ask(context, runtime, "judge", wish)
-    print(f"judge: {getattr(reply, 'detail', '') or 'accepted'}")  # noqa: T201
-    return 0
-
-
-def _bundle_quantize(options: argparse.Namespace) -> int:
-    from appliance.infer.quantize import QuantizeOptions, run_quantize
-
-    return run_quantize(QuantizeOptions(options.bundle, options.images, options.out, options.runtime))
 
 
 def _audit_verify(options: argparse.Namespace) -> int:

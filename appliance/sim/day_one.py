@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from appliance.runtimes.openvino import OpenVinoRuntime
+from appliance.schema.errors import ConfigError
 from appliance.schema.frame import PixelFormat
 from appliance.sim.parts.dayone import good_frames, groups_of
 from appliance.sim.parts.photographs import open_photographs
@@ -49,6 +51,27 @@ def pictures_of(images: Path | None, width_px: int | None, height_px: int | None
         precision=OpenVinoRuntime().choose("auto"),
         seed=seed,
     )
+
+
+def pictures_for(folder: Path, pictures: Pictures) -> Pictures:
+    """Set the camera as a bundle wants it; ConfigError for one of another runtime, RuntimeFault for a damaged one."""
+    manifest = bundle.read(folder).manifest
+    if manifest.runtime != OpenVinoRuntime().name:
+        raise ConfigError(
+            f"demo: bundle {folder} is calibrated in {manifest.runtime}, the demo runs {OpenVinoRuntime().name}; train "
+            "one for it"
+        )
+    return replace(pictures, pixel_format=manifest.preprocessing.pixel_format, precision=manifest.precision.value)
+
+
+def install(source: Path, target: Path) -> None:
+    """Copy a bundle to where the station keeps its own; ConfigError when another one is there already."""
+    if target.exists():
+        if bundle.read(target).id != bundle.read(source).id:
+            raise ConfigError(f"demo: {target} is another bundle than {source}; give another --state")
+        return
+    found = bundle.read(source)
+    bundle.write(target, found.manifest, found.files)
 
 
 def fit_day_one(pictures: Pictures, folder: Path, say: Callable[[str], None]) -> str:

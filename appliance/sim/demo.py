@@ -21,12 +21,13 @@ from appliance.config import Loaded
 from appliance.schema.clocks import HostNs
 from appliance.schema.command import Accepted
 from appliance.schema.errors import ConfigError, LinkError, Refused
+from appliance.schema.frame import PixelFormat
 from appliance.schema.topics import SHADOW
 from appliance.services._wiring import bundle_folder, units
 from appliance.sim import report, station
 from appliance.sim.broker import Broker
 from appliance.sim.collector import Collector
-from appliance.sim.day_one import Pictures, fit_day_one, pictures_of
+from appliance.sim.day_one import Pictures, fit_day_one, install, pictures_for, pictures_of
 from appliance.sim.live import Live
 from appliance.sim.processes import Child, Children
 from appliance.sim.scenario import Action, BusFaults, Scenario, Shown, read, unmet, wish
@@ -60,6 +61,8 @@ class DemoOptions(Struct, frozen=True):
     parts: int | None = None
     rate_hz: float | None = None
     images: Path | None = None
+    bundle: Path | None = None
+    """Judges instead of a bundle fitted on day one."""
     scenario: Path | None = None
     seed: int | None = None
     live: bool = False
@@ -124,6 +127,8 @@ class _Demo:
         pictures = pictures_of(
             self._options.images, self._options.width_px, self._options.height_px, self._scenario.seed
         )
+        if self._options.bundle is not None:
+            pictures = pictures_for(self._options.bundle, pictures)
         loaded = self._configure(broker.port, pictures)
         self._messages = messages_of(loaded)
         broker.start()
@@ -160,7 +165,9 @@ class _Demo:
         )
         station.write_config(layout, settings)
         loaded = config.load(layout.config)
-        if not bundle_folder(loaded).exists():
+        if self._options.bundle is not None:
+            install(self._options.bundle, bundle_folder(loaded))
+        elif not bundle_folder(loaded).exists():
             fit_day_one(pictures, bundle_folder(loaded), self._say)
         return loaded
 
@@ -186,6 +193,8 @@ class _Demo:
         command += ["--camera-counts", str(station.CAMERA_MM * station.COUNTS_PER_MM)]
         command += ["--gate-counts", str(station.GATE_MM * station.COUNTS_PER_MM)]
         command += ["--pictures", str(self._options.pictures)] if self._options.pictures else []
+        command += ["--mirrored"] if self._options.bundle else []
+        command += ["--mono"] if pictures.pixel_format is PixelFormat.MONO8 else []
         return command + (["--images", str(self._options.images)] if self._options.images else [])
 
     def _await_ready(self, collector: Collector, wanted: tuple[str, ...]) -> None:

@@ -202,7 +202,8 @@ def _supply(options: argparse.Namespace) -> Supply:
         folder = open_photographs(options.images, skip_unreadable=options.skip_unreadable)
         size = (options.width or folder.size[0], options.height or folder.size[1])
         empty = np.full((size[1], size[0], 3), MARGIN_LEVEL, np.uint8)
-        pictures = ((t, show(folder, t, size).image) for t in stream(folder, options.parts, options.seed))
+        truths = stream(folder, options.parts, options.seed)
+        pictures = ((truth, show(folder, truth, size, mirrored=options.mirrored).image) for truth in truths)
         mono = options.mono or not folder.colour
     coded = _in_format(pictures, render_ms, mono=mono)
     return Supply(size, mono, code_mono8(empty) if mono else empty, coded, render_ms, folder)
@@ -328,6 +329,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--physical", type=Path, help="JSON lines: number, lane; default physical.jsonl beside --truth")
     parser.add_argument("--images", type=Path, help="MVTec-style folder of photographs instead of rendered parts")
+    parser.add_argument("--mirrored", action="store_true", help="photographs go on beside themselves as mirror images")
     parser.add_argument("--skip-unreadable", action="store_true", help="leave broken photographs out and list them")
     parser.add_argument("--width", type=int, help="px; default 1280, or what the photographs need")
     parser.add_argument("--height", type=int, help="px; default 1024, or what the photographs need")

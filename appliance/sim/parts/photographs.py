@@ -6,6 +6,7 @@ both: a photograph of a test part never counts as a day-one image.
 """
 
 import csv
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -16,6 +17,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from appliance.schema.errors import ConfigError
+from appliance.sim.parts.labelled import labelled
 from appliance.sim.parts.truth import GOOD, PartTruth, RenderedPart, part_seed
 
 SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
@@ -37,6 +39,8 @@ class Photograph(Struct, frozen=True):
     mask_path: str | None
     """Relative to the folder; None for a good part, or when nobody drew one."""
     group: str | None
+    boxes: tuple[tuple[float, float, float, float], ...] = ()
+    """(x1, y1, x2, y2) of defects in px of the photograph, where there is no mask."""
 
 
 class PhotographFolder(Struct, frozen=True):
@@ -58,12 +62,15 @@ class PhotographFolder(Struct, frozen=True):
 def open_photographs(root: Path, *, skip_unreadable: bool = False) -> PhotographFolder:
     """Read the folder's tree and decode each image once.
 
-    Raises ConfigError when there is no test image, when training and test hold no good image, or at the first image
+    Any other data set serves too (datasets/reading.py): what is not for training goes over the belt. Raises ConfigError
+    when there is no test image, when training and test hold no good image, or at the first image
     that cannot be decoded; with `skip_unreadable` such images are left out and listed instead.
     """
     groups = _groups(root)
     training = _photographs(root, "train", groups, only=GOOD)
     test = _photographs(root, "test", groups)
+    if not training and not test and root.is_dir():
+        training, test = _of_data_set(root)
     if not test:
         raise ConfigError(
             f"image folder {root} has no images under test/<class>; lay it out as test/good, test/<defect>"
@@ -130,8 +137,13 @@ def stream(folder: PhotographFolder, n: int, seed: int) -> Iterator[PartTruth]:
         yield PartTruth(number, photograph.defect, part_seed(seed, number), photograph.path)
 
 
-def show(folder: PhotographFolder, truth: PartTruth, size: tuple[int, int] | None = None) -> RenderedPart:
-    """Give the frame of a part of the stream with its truth mask; a missing mask is all False."""
+def show(
+    folder: PhotographFolder, truth: PartTruth, size: tuple[int, int] | None = None, *, mirrored: bool = False
+) -> RenderedPart:
+    """Give the frame of a part of the stream with its truth mask; a missing mask is all False.
+
+    mirrored: what lies beside a photograph smaller than the frame is its mirror image, not grey.
+    """
     frame = size or folder.size
     photograph = next(p for p in folder.test if p.path == truth.source)
     mask = np.zeros(frame[::-1], np.bool_)
@@ -139,16 +151,22 @@ def show(folder: PhotographFolder, truth: PartTruth, size: tuple[int, int] | Non
         drawn = _read(folder.root / photograph.mask_path)
         drawn = drawn if drawn.ndim == 2 else drawn.max(2)
         mask = place(drawn, frame, margin=0, exact=True)[..., 0] > 127
-    return RenderedPart(place(_read(folder.root / photograph.path), frame), mask, truth)
+    picture = _read(folder.root / photograph.path)
+    if photograph.boxes:
+        drawn = np.zeros(picture.shape[:2], np.uint8)
+        for x1, y1, x2, y2 in photograph.boxes:
+            drawn[max(0, int(y1)) : math.ceil(y2), max(0, int(x1)) : math.ceil(x2)] = 255
+        mask = place(drawn, frame, margin=0, exact=True)[..., 0] > 127
+    return RenderedPart(place(picture, frame, margin=None if mirrored else MARGIN_LEVEL), mask, truth)
 
 
 def place(
-    image: NDArray[np.uint8], size: tuple[int, int], margin: int = MARGIN_LEVEL, *, exact: bool = False
+    image: NDArray[np.uint8], size: tuple[int, int], margin: int | None = MARGIN_LEVEL, *, exact: bool = False
 ) -> NDArray[np.uint8]:
     """Centre an image in a frame of (width, height) px: (rows, cols, 3) uint8 RGB.
 
     `image`: (rows, cols) or (rows, cols, 3) uint8. It is scaled only when it is larger than the frame; `exact` then
-    picks pixels instead of averaging them, for masks.
+    picks pixels instead of averaging them, for masks. margin: the level around it; None: its mirror image.
     """
     width, height = size
     rows, cols = image.shape[:2]
@@ -156,8 +174,12 @@ def place(
     if shrink < 1.0:
         rows, cols = max(1, int(rows * shrink)), max(1, int(cols * shrink))
         image = cv2.resize(image, (cols, rows), interpolation=cv2.INTER_NEAREST if exact else cv2.INTER_AREA)
-    frame = np.full((height, width, 3), margin, np.uint8)
     top, left = (height - rows) // 2, (width - cols) // 2
+    if margin is None:
+        sides = (top, height - rows - top, left, width - cols - left)
+        wide: NDArray[np.uint8] = cv2.copyMakeBorder(image, *sides, cv2.BORDER_REFLECT_101)
+        return wide if wide.ndim == 3 else np.repeat(wide[..., None], 3, axis=2)
+    frame = np.full((height, width, 3), margin, np.uint8)
     frame[top : top + rows, left : left + cols] = image if image.ndim == 3 else image[..., None]
     return frame
 
@@ -171,6 +193,19 @@ def _photographs(root: Path, split: str, groups: dict[str, str], only: str | Non
             mask = _mask_path(root, folder.name, file) if defect else None
             found.append(Photograph(path, defect, mask, groups.get(path, groups.get(file.name))))
     return found
+
+
+def _of_data_set(root: Path) -> tuple[list[Photograph], list[Photograph]]:
+    """Give (training, test) of a data set in another layout; training needs good ones alone."""
+    try:
+        found = labelled(root)
+    except ConfigError:
+        return [], []  # the caller names the layout that it wants
+    shown = {
+        one.path: Photograph(one.path, one.defect, None, one.group, one.boxes) for one in found if not one.training
+    }
+    good = [Photograph(one.path, None, None, one.group) for one in found if one.training and one.defect is None]
+    return good, list(shown.values())
 
 
 def _mask_path(root: Path, kind: str, file: Path) -> str | None:
