@@ -1,9 +1,11 @@
-"""Fit a detector from raw frames with known objects: about a minute on two cores, one call.
+"""Fit a detector from raw frames with known objects, one call: minutes with torch, a minute without.
 
-The backbone is slimmed to the product, its features are taken by the runtime and in the precision of the line, and a
-small head is fitted on them.
+With torch a multi-scale head learns by steps (training/torch_detection_fit.py). Without it, or for a quick start, the
+backbone is slimmed to the product and a small head is fitted in closed form. Features come from the runtime and in the
+precision of the line.
 """
 
+import importlib.util
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
@@ -28,13 +30,19 @@ from appliance.training.backbone import efficientnet_lite0
 from appliance.training.detection_cells import CellFeatures, Instances, inside, mirrored
 from appliance.training.detection_fit import fit_detection
 from appliance.training.detection_graph import TAPS_USED, detection_model
+from appliance.training.detection_pyramid import PyramidPlan
 from appliance.training.detection_slim import slim_backbone
+from appliance.training.detection_views import Views
+from appliance.training.fit_run import FitRun
 from appliance.training.labelled import Frame, Intake, Roi, run_each
 from appliance.training.package import Contents, FittedBundle, Network, pack
 
 MODEL = "model"
 # More change nothing in which channels are kept, and the covariances take a second.
 SLIMMING_IMAGES = 24
+# Longer sides are reduced: a pass of the backbone takes 45 ms of one core at 640 x 640.
+LARGEST_SIDE_PX = 640
+SIDE_MULTIPLE_PX = 32
 
 State = dict[str, NDArray[np.generic]]
 Progress = Callable[[str, float], None]
@@ -62,6 +70,30 @@ class DetectionOptions(Struct, frozen=True):
     threads: int = 2
 
 
+class MultiScaleOptions(Struct, frozen=True):
+    """Choose how the multi-scale head learns; the defaults are those measured in training/README.md."""
+
+    size: tuple[int, int] | None = None
+    """(rows, cols) of the input image, multiples of 32; None: those of what is shown, `LARGEST_SIDE_PX` at most."""
+    roi: Roi | None = None
+    """(x, y, width, height) in frame pixels; None is the whole frame."""
+    head: PyramidPlan = PyramidPlan()
+    views: Views = Views()
+    passes: int = 8
+    """Over cuts around every object."""
+    batch: int = 16
+    rate: float = 3e-3
+    nms_iou: float = 0.4
+    """Of two boxes of one class that overlap by more the weaker is dropped."""
+    hold_out: float = 0.2
+    """Share of the parts that a first, shorter training leaves out, to choose the thresholds on; 0 keeps those given.
+    The head that is kept learns from all parts."""
+    hold_back: float = 0.02
+    """Share of good parts that may be held back by the limit on the score."""
+    synthetic_share: float = 0.0
+    """Share of the frames that were rendered."""
+
+
 class DetectionSettings(Struct, frozen=True):
     """State how a bundle's boxes become findings; `detection.json` of the bundle."""
 
@@ -80,6 +112,55 @@ class Examples(Struct, frozen=True):
 
 
 def fit_detection_bundle(
+    frames: Sequence[Frame],
+    truths: Sequence[Instances],
+    classes: Sequence[ClassSpec],
+    pixel_format: PixelFormat,
+    run: FitRun,
+    options: MultiScaleOptions | None = None,
+    groups: Sequence[str] | None = None,
+    good: Iterable[Frame] = (),
+) -> FittedBundle:
+    """Give a detection bundle whose multi-scale head learnt from frames with their objects; blocks for minutes.
+
+    frames: raw camera frames of one shape, (rows, cols) or (rows, cols, 3) uint8 of `pixel_format`, read on access and
+    not kept. truths: one per frame; boxes in frame pixels, kinds in the order of `classes`. groups: one per frame, of
+    the part it shows; None makes each frame a part. good: frames of other parts without defect, which set the limits;
+    none leaves the bundle uncalibrated. Without torch the closed-form head of `fit_detection_bundle_closed` is fitted.
+    Raises ConfigError for frames and truths that do not fit together, RuntimeFault when the model cannot be built or
+    run.
+    """
+    options = options or MultiScaleOptions()
+    if not len(frames) or len(frames) != len(truths):
+        raise ConfigError(f"detection training: {len(frames)} frames, {len(truths)} truths; give one truth per frame")
+    if importlib.util.find_spec("torch") is None:
+        run.tell("no torch: closed-form head", 0.0)
+        return fit_detection_bundle_closed(
+            frames,
+            truths,
+            classes,
+            pixel_format,
+            run.runtime,
+            run.precision,
+            run.created,
+            DetectionOptions(
+                size=input_size(options, frames[0]),
+                roi=options.roi,
+                hold_back=options.hold_back,
+                mirrored=options.views.mirrored,
+                synthetic_share=options.synthetic_share,
+                seed=run.seed,
+                threads=run.threads,
+            ),
+            good,
+            run.tell,
+        )
+    from appliance.training.torch_detection_fit import fit_multi_scale
+
+    return fit_multi_scale(frames, truths, classes, pixel_format, run, options, groups, good)
+
+
+def fit_detection_bundle_closed(
     frames: Iterable[Frame],
     truths: Iterable[Instances],
     classes: Sequence[ClassSpec],
@@ -127,6 +208,16 @@ def fit_detection_bundle(
     )
 
 
+def input_size(options: MultiScaleOptions, frame: Frame) -> tuple[int, int]:
+    """Give (rows, cols) of the input image for frames like this one."""
+    if options.size is not None:
+        return options.size
+    rows, cols = frame.shape[:2] if options.roi is None else (options.roi[3], options.roi[2])
+    scale = min(1.0, LARGEST_SIDE_PX / max(rows, cols))
+    multiples = [max(1, round(side * scale / SIDE_MULTIPLE_PX)) for side in (rows, cols)]
+    return multiples[0] * SIDE_MULTIPLE_PX, multiples[1] * SIDE_MULTIPLE_PX
+
+
 def gather(
     task: TaskName,
     frames: Iterable[Frame],
@@ -139,9 +230,9 @@ def gather(
     intake = Intake(task, pixel_format, options.size, options.roi)
     known: list[Instances] = []
     for frame, truth in _pairs(task, frames, truths):
-        _check(f"{task} training: truth {len(known) + 1}", truth, len(classes))
+        check_truth(f"{task} training: truth {len(known) + 1}", truth, len(classes))
         intake.add(frame, b"".join(part.tobytes() for part in (truth.kinds, truth.boxes, *truth.masks)))
-        known.append(inside(truth, options.roi or _whole(frame, pixel_format), options.size))
+        known.append(inside(truth, shown_region(options.roi, frame, pixel_format), options.size))
     if not any(len(truth.kinds) for truth in known):
         raise ConfigError(f"{task} training: {len(known)} frames show no object; give frames that show some")
     return Examples(intake.images(), tuple(known), intake.first, intake.snapshot(options.synthetic_share))
@@ -217,12 +308,16 @@ def _pairs(task: TaskName, frames: Iterable[Frame], truths: Iterable[Instances])
         raise ConfigError(f"{task} training: frames and truths: {cause}; give one truth per frame") from cause
 
 
-def _whole(frame: Frame, pixel_format: PixelFormat) -> Roi:
+def shown_region(roi: Roi | None, frame: Frame, pixel_format: PixelFormat) -> Roi:
+    """Give the region of interest, or the whole frame as preprocessing sees it."""
+    if roi is not None:
+        return roi
     even = ~1 if pixel_format is PixelFormat.BAYER_RG8 else ~0  # as the preprocessing kernel cuts an odd last line
     return (0, 0, frame.shape[1] & even, frame.shape[0] & even)
 
 
-def _check(name: str, truth: Instances, classes: int) -> None:
+def check_truth(name: str, truth: Instances, classes: int) -> None:
+    """Raise ConfigError when boxes and kinds do not fit together or a kind is none of the classes."""
     boxes, kinds = truth.boxes, truth.kinds
     if boxes.shape != (len(kinds), 4) or ((kinds < 0) | (kinds >= classes)).any():
         raise ConfigError(

@@ -20,7 +20,7 @@ from appliance.tasks.detection import DetectionInterpreter
 from appliance.training import detection as training
 from appliance.training import detection_slim, weights
 from appliance.training.backbone import efficientnet_lite0
-from appliance.training.detection import fit_detection_bundle
+from appliance.training.detection import fit_detection_bundle_closed
 from appliance.training.detection_cells import CellFeatures, Instances, targets
 from appliance.training.detection_graph import CELL_PX, DetectionWeights, detection_model
 from kernels import build
@@ -56,7 +56,7 @@ def kernels_are_built():
 
 @pytest.fixture(scope="module")
 def fitted():
-    return fit(fit_detection_bundle, OnnxRuntime())
+    return fit(fit_detection_bundle_closed, OnnxRuntime())
 
 
 @pytest.fixture(scope="module")
@@ -222,7 +222,7 @@ def test_chosen_channels_explain_more_than_chance() -> None:
 def test_fit_is_reproducible() -> None:
     """The same frames and seed give the same bundle, byte for byte; its data are named, and it is uncalibrated."""
     parts, options = list(true_parts(range(1, 9), (256, 256))), replace(OPTIONS, size=(96, 96))
-    first, second = (fit(fit_detection_bundle, OnnxRuntime(), parts, options) for _ in range(2))
+    first, second = (fit(fit_detection_bundle_closed, OnnxRuntime(), parts, options) for _ in range(2))
 
     assert first.files == second.files
     assert first.manifest == second.manifest
@@ -262,7 +262,7 @@ def test_wrong_truth_is_refused() -> None:
         ([alien] * 2, "below 7"),
     ):
         with pytest.raises(ConfigError, match=words):
-            fit_detection_bundle(
+            fit_detection_bundle_closed(
                 frames, iter(truths), CLASSES, PixelFormat.BAYER_RG8, OnnxRuntime(), "f32", CREATED, OPTIONS
             )
 
