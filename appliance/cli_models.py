@@ -42,6 +42,7 @@ def _training_arguments(commands: Commands, command: AddCommand) -> None:
     )
     train.add_argument("--handed", action="store_true", help="a mirrored part is another thing, or carries text")
     train.add_argument("--fixtured", action="store_true", help="a fixture holds each part in the same place (anomaly)")
+    train.add_argument("--turned", action="store_true", help="parts lie any way round, on square pictures (detection)")
     train.add_argument("--finetune", action="store_true", help="try the backbone's last fifth too (classification)")
     train.add_argument("--pattern", default="", help="regular expression that every text matches (ocr)")
     train.add_argument("--style", default="", help="how texts are marked, for example 'dot matrix' (ocr)")
@@ -162,6 +163,7 @@ def _train(options: argparse.Namespace) -> int:
                 overkill=options.overkill,
                 handed=options.handed,
                 fixtured=options.fixtured,
+                turned=options.turned,
                 finetune=options.finetune,
                 pattern=options.pattern,
                 style=options.style,

@@ -10,6 +10,7 @@ Outputs that the interpreters read, N the batch, coordinates in pixels of the in
 | classification | `probabilities` (N, classes) |
 | detection | `boxes` (N, boxes, 4) as x1 y1 x2 y2, `scores` (N, boxes, classes) |
 | instance | the same and `coefficients` (N, boxes, K), `prototypes` (N, K, rows, cols): mask = sigmoid of their sum |
+| instance, by region | `probabilities` as semantic: each connected region of a class is an object |
 | semantic | `classes` (N, rows, cols) uint8 and `confidence` (same), or `probabilities` (N, classes, rows, cols) |
 | anomaly | `map` (N, rows, cols) distances |
 | ocr | networks of their own: tasks/ocr.py |

@@ -27,6 +27,8 @@ class Wishes(Struct, frozen=True):
     """A mirrored part is another thing, or carries text: nothing is learned from mirror images."""
     fixtured: bool = False
     """A fixture holds each part in the same place: anomaly then knows what is usual at each place."""
+    turned: bool = False
+    """Parts lie any way round, on square pictures: detection learns from quarter turns too."""
     finetune: bool = False
     """Classification also tries to adapt the last fifth of the backbone, and keeps it where held-out parts gain."""
     pattern: str = ""
@@ -80,7 +82,7 @@ def semantic_options(wishes: Wishes, plain: SemanticOptions | None = None) -> Se
 def detection_options(wishes: Wishes) -> MultiScaleOptions:
     """Give the options of a detection fit."""
     plain = MultiScaleOptions()
-    views = replace(plain.views, mirrored=False) if wishes.handed else plain.views
+    views = replace(plain.views, mirrored=plain.views.mirrored and not wishes.handed, turned=wishes.turned)
     return replace(plain, views=views, hold_back=_held(wishes, plain.hold_back))
 
 

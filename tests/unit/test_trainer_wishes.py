@@ -21,6 +21,12 @@ def test_handed_parts_are_never_mirrored() -> None:
         assert wishes.instance_options(wish).objects.views.mirrored is not handed
 
 
+def test_quarter_turns_are_learned_from_where_parts_lie_any_way() -> None:
+    """Light and fixtures have a direction: only the plant can say that its parts do not."""
+    assert wishes.detection_options(Wishes(turned=True)).views.turned
+    assert not wishes.detection_options(Wishes()).views.turned
+
+
 def test_overkill_reaches_every_limit() -> None:
     """The share of good parts that may be held back is the same wish for every task; without it each keeps its own."""
     wish = Wishes(overkill=0.07)
