@@ -10,6 +10,7 @@ from appliance.training.anomaly import AnomalyOptions
 from appliance.training.anomaly_graph import PatchPlan, anomaly_model, feature_model, positions
 from appliance.training.anomaly_marker import fit_marker, scaled, targets
 from appliance.training.anomaly_memory import answers, distances, fit_gaussian, fit_memory
+from appliance.training.anomaly_paint import DEFECT
 from appliance.training.fit_run import FitRun
 from kernels import build
 

@@ -67,12 +67,6 @@ def patches_of(image: np.ndarray, plan: PatchPlan) -> np.ndarray:
     return np.ascontiguousarray(np.moveaxis(found, 0, -1).reshape(-1, len(found)))
 
 
-def marks(spot: tuple[int, int]) -> np.ndarray:
-    result = np.zeros(SIZE, np.uint8)
-    result[spot[1] - 4 : spot[1] + 4, spot[0] - 4 : spot[0] + 4] = DEFECT
-    return result
-
-
 def test_scales_make_distance_and_answer_vary_alike() -> None:
     """On good patches that neither knew the distance's share has deviation 1, the answer's the weight asked for."""
     random = np.random.default_rng(1)
