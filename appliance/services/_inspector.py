@@ -78,7 +78,7 @@ class _View:
         texts = [rule for rule in self.rules if isinstance(rule, Text)]
         regions = [rule.region for rule in texts if rule.region is not None]
         # One rule that looks everywhere needs everything read.
-        patterns = _patterns(texts)
+        patterns = _patterns(texts) if texts else None
         self.reader = loaded.reader(shape, regions if len(regions) == len(texts) else (), patterns)
         codes = [rule for rule in self.rules if isinstance(rule, Code)]
         self.codes = [CodeReader(rule.symbologies, rule.region, frame.pixel_format) for rule in codes]

@@ -66,6 +66,8 @@ class OcrSettings(Struct, frozen=True):
     """Least probability of a character, among those a pattern allows, in a text that was sought by the pattern."""
     most_gap: float = 12.0
     """Most nats by which such a text may be less likely than what the network reads unasked."""
+    pattern: str = ""
+    """What every text of the site matched in training; asked where no recipe says what to ask. Empty: nothing."""
 
 
 class _Text(Struct, frozen=True):
@@ -99,7 +101,8 @@ class OcrReader:
         where the recipe expects text, with half a letter's height to spare; empty: the whole roi (x, y, width, height),
         or frame without one, where every line found must be readable. patterns: of each region, None standing for the
         whole view, what its rules ask; a line that reads otherwise is read again as the likeliest text that one of them
-        allows. RuntimeFault when models are missing, ValueError when a region does not fit the frame.
+        allows; None: no recipe speaks, and the pattern of the settings is asked. RuntimeFault when models are missing,
+        ValueError when a region does not fit the frame.
         """
         missing = {*settings.detection, *settings.recognition, *filter(None, [settings.direction])} - set(sessions)
         if missing or not settings.detection or not settings.recognition:
@@ -111,6 +114,8 @@ class OcrReader:
         self._recognition = {sessions[name].input.shape[2]: name for name in settings.recognition}
         x, y, width, height = roi or (0, 0, frame_shape[1], frame_shape[0])
         self._strict = not regions
+        if patterns is None and settings.pattern:
+            patterns = dict.fromkeys(regions or (None,), (settings.pattern,))
         asked = {box: grammars(own, settings.characters) for box, own in (patterns or {}).items()}
         wanted = regions or (Box(x, y, width, height),)
         limits = (settings.map_threshold, settings.box_threshold, settings.unclip)

@@ -8,7 +8,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from appliance.ports.runtime import Runtime
-from appliance.schema.bundle import DataSnapshot, Head, Preprocessing, TaskName
+from appliance.schema.bundle import DataSnapshot, GoodOnlyCalibration, Head, Preprocessing, TaskName
 from appliance.schema.errors import ConfigError
 from appliance.schema.frame import PixelFormat
 from appliance.training.fit_run import FitRun
@@ -91,6 +91,7 @@ def pack_ocr(
     pixel_format: PixelFormat,
     run: FitRun,
     evidence: Mapping[str, bytes] | None = None,
+    calibration: GoodOnlyCalibration | None = None,
 ) -> FittedBundle:
     """Give the bundle of these parts; frame: a raw one of the camera; evidence: files that show how it was proven."""
     shapes = [parts.golden[name].shape for name in parts.models if name.startswith("detection")]
@@ -104,5 +105,6 @@ def pack_ocr(
         data=data,
         created=run.created,
         evidence=tuple(evidence or ()),
+        calibration=calibration,
     )
     return pack(contents, run.runtime, run.precision, run.threads)

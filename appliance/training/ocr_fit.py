@@ -15,11 +15,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from appliance.decision.calibration import upper_bound
+from appliance.decision.calibration import calibrate_if_enough, capped, upper_bound
 from appliance.ocr.decoding import Grammar, grammars
 from appliance.ocr.treatment import Kind, Treatment, treat
 from appliance.ports.runtime import Session
-from appliance.schema.bundle import DataSnapshot
+from appliance.schema.bundle import DataSnapshot, GoodOnlyCalibration
 from appliance.schema.errors import ConfigError
 from appliance.schema.frame import PixelFormat
 from appliance.training.fit_run import FitRun
@@ -97,12 +97,24 @@ def fit_ocr_bundle(
     fit = _Fit(parts, run, options)
     source = LineSource(fit.sessions, options.reading.widths, pixel_format, options.reading.roi)
     pictures, digest, first = take_pictures(chain([first], frames), texts, groups, source, run.seed)
+    if 2 * source.cut > len(pictures):
+        raise ConfigError(
+            f"OCR: {source.cut} of {len(pictures)} texts lie within half a letter of the border of what is looked at, "
+            "where a cut letter cannot be told and nothing is read; take pictures with more room around the text"
+        )
     run.tell("lines cut out", 0.2)
-    chosen, limits, evidence = fit.whole(pictures)
+    chosen, limits, evidence, calibration = fit.whole(pictures)
     share = options.rendered / (options.rendered + len(pictures)) if chosen.weights is not None else 0.0
     data = DataSnapshot(len(pictures), digest, share)
     return pack_ocr(
-        _changed(parts, chosen, limits), options.reading, first, data, pixel_format, run, {EVIDENCE: evidence}
+        _changed(parts, chosen, limits, options.pattern),
+        options.reading,
+        first,
+        data,
+        pixel_format,
+        run,
+        {EVIDENCE: evidence},
+        calibration,
     )
 
 
@@ -126,8 +138,8 @@ class _Fit:
         self._rendered: dict[Treatment, list[tuple[str, NDArray[np.float16]]]] = {}
         self._takers: dict[int, Session] = {}
 
-    def whole(self, pictures: Sequence[Picture]) -> tuple[_Fitted, Thresholds, bytes]:
-        """Give what is chosen, the thresholds and the evidence."""
+    def whole(self, pictures: Sequence[Picture]) -> tuple[_Fitted, Thresholds, bytes, GoodOnlyCalibration | None]:
+        """Give what is chosen, the thresholds, the evidence, and the limits of the image score."""
         plain = _Fitted(Treatment(), None)
         every = np.arange(len(pictures))
         usual = self._read(pictures, Treatment(), every)
@@ -136,7 +148,7 @@ class _Fit:
         if len(pictures) < FEWEST_PICTURES or told["parts"] == 1:
             limits = replace(UNPROVEN, threshold=max(UNPROVEN.threshold, self._floor.threshold))
             told |= {"fitted": False, "thresholds": limits, "as_published": counts(usual, self._floor)}
-            return plain, limits, _json(told | {"now": counts(usual, limits)})
+            return plain, limits, _json(told | {"now": counts(usual, limits)}), None
         groups = [one.group for one in pictures]
         folds = folds_of(groups, len(pictures), min(self._options.folds, len(set(groups))), self._run.seed)
         learns, why_not = self._can_learn(pictures)
@@ -159,7 +171,7 @@ class _Fit:
             "thresholds": limits,
             "wrong_reads_upper_95": round(upper_bound(wrong, len(held_out)), 4),
         }
-        return chosen, limits, _json(told)
+        return chosen, limits, _json(told), _calibrated(held_out, groups, limits)
 
     def _held_out(
         self, pictures: Sequence[Picture], folds: NDArray[np.intp], *, learns: bool
@@ -299,13 +311,26 @@ def _fits(classes: tuple[int, ...], steps: int) -> bool:
     return len(classes) + sum(a == b for a, b in pairwise(classes)) <= steps
 
 
-def _changed(parts: OcrParts, chosen: _Fitted, limits: Thresholds) -> OcrParts:
+def _calibrated(held_out: Sequence[Read], groups: Sequence[str], limits: Thresholds) -> GoodOnlyCalibration | None:
+    """Give limits that accept what is read and hold back what is not; the stated overkill counts the no reads.
+
+    Every marking taken for training is a good one. Of several pictures of a part the worst counts.
+    """
+    worst: dict[str, float] = {}
+    for read, group in zip(held_out, groups, strict=True):
+        worst[group] = max(worst.get(group, 0.0), read.score(limits))
+    found = calibrate_if_enough(tuple(worst.values()))
+    return None if found is None else capped(found, 1 - min(limits.threshold, limits.bound_threshold))
+
+
+def _changed(parts: OcrParts, chosen: _Fitted, limits: Thresholds, pattern: str) -> OcrParts:
     """Put what was chosen into the parts of a bundle."""
     settings = msgspec.json.decode(parts.settings)
     settings |= {
         "treatment": msgspec.to_builtins(chosen.treatment),
         "bound_threshold": limits.bound_threshold,
         "most_gap": limits.most_gap,
+        "pattern": pattern,
     }
     models = {
         name: with_tail(model, chosen.weights) if chosen.weights and name.startswith("recognition") else model

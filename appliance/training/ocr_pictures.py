@@ -53,6 +53,8 @@ class LineSource:
         """Take the compiled models of an OCR bundle, the columns of its recognition models, and where to look."""
         self._sessions, self._widths, self._format, self._roi = sessions, widths, pixel_format, roi
         self._shape: tuple[int, int] = (0, 0)
+        self.cut = 0
+        """Lines so near to the border of what was looked at that the reader would not trust them."""
 
     def line(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
         """Give the line, (48, cols, 3) uint8, a copy; None when there is none. RuntimeFault on a foreign frame."""
@@ -62,6 +64,7 @@ class LineSource:
         found = _main_line(self._search.lines())
         if found is None:
             return None
+        self.cut += found.cut
         out = np.zeros((1, LINE_ROWS, narrowest(found, LINE_ROWS, self._widths), 3), np.uint8)
         self._cutter.take(frame, found, LINE_ROWS)
         if "direction" in self._sessions:

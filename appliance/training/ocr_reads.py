@@ -38,6 +38,12 @@ class Read(Struct, frozen=True):
         sure = bound and bound.lowest >= limits.bound_threshold and bound.gap <= limits.most_gap
         return bound.text.strip() if bound and sure else ""
 
+    def score(self, limits: Thresholds) -> float:
+        """Give the image score of the reader (tasks/ocr.py): 1 less the least sure character, 1 for no read."""
+        if not self.text(limits):
+            return 1.0
+        return 1 - (self.free if self.fits or self.bound is None else self.bound).lowest
+
     @property
     def right(self) -> bool:
         """Whether the likeliest text is the truth, however unsure."""

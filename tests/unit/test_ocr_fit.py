@@ -12,7 +12,7 @@ from appliance.tasks.ocr import read_settings
 from appliance.training.fit_run import FitRun
 from appliance.training.marking import MarkOptions, Style, mark
 from appliance.training.ocr import SETTINGS, OcrOptions
-from appliance.training.ocr_fit import EVIDENCE, UNPROVEN, OcrFitOptions, fit_ocr_bundle
+from appliance.training.ocr_fit import EVIDENCE, UNPROVEN, OcrFitOptions, _calibrated, fit_ocr_bundle
 from appliance.training.ocr_pictures import take_pictures
 from appliance.training.ocr_reads import Read, Thresholds, choose_thresholds, counts, distance, pays
 from kernels import build
@@ -150,3 +150,22 @@ class _NoLines:
 
     def line(self, frame):
         return None
+
+
+def spelling(text: str, lowest: float) -> Spelling:
+    return Spelling(text, (lowest,), 0.0)
+
+
+def test_what_is_read_is_accepted_and_what_is_not_is_held_back() -> None:
+    """The limit lies where reading ends; the stated overkill counts the no reads; few parts promise nothing."""
+    limits = Thresholds(threshold=0.6, bound_threshold=0.95, most_gap=12.0)
+    sure = [Read("A1", spelling("A1", 0.9), fits=True) for _ in range(27)]
+    unsure = [Read("A1", spelling("A7", 0.5), fits=True) for _ in range(3)]
+    groups = [str(index) for index in range(30)]
+
+    found = _calibrated(sure + unsure, groups, limits)
+    assert found is not None
+    assert 0.1 <= found.accept_below <= 0.4
+    assert found.overkill_expected == pytest.approx(4 / 31)
+    assert _calibrated(sure[:19], groups[:19], limits) is None
+    assert _calibrated(sure + unsure, ["one"] * 30, limits) is None
