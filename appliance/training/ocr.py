@@ -98,7 +98,11 @@ def pack_ocr(
     rows, cols = max((shape[1], shape[2]) for shape in shapes)
     contents = Contents(
         heads=(Head(TaskName.OCR, parts.classes, SETTINGS),),
-        networks={name: Network(model, parts.golden[name]) for name, model in parts.models.items()},
+        # Of `probabilities` the other two outputs are the largest and its place. It is not compared step by step:
+        # another precision may put a letter one step further (0.73 in one step, 2026-11-21) and read the same.
+        networks={
+            name: Network(model, parts.golden[name], derived=("probabilities",)) for name, model in parts.models.items()
+        },
         settings={SETTINGS: parts.settings, **(evidence or {})},
         preprocessing=Preprocessing(pixel_format, rows, cols, options.roi),
         frame=frame,

@@ -45,6 +45,8 @@ class Network(Struct, frozen=True):
     """(images, rows, cols, 3) uint8, at least one; `GOLDEN_IMAGES` of them are kept."""
     unordered: tuple[str, ...] = ()
     """Outputs whose rows the network itself chooses by score and orders, `scores` among them."""
+    derived: tuple[str, ...] = ()
+    """Outputs of which others are made inside the network: those are compared, these are not."""
     limits: Mapping[str, float] = {}
     """Bounds of golden outputs that differ from their precision's (storage/golden.py)."""
 
@@ -86,7 +88,8 @@ def pack(contents: Contents, runtime: Runtime, precision: str, threads: int = 2)
     models = []
     for name, network in contents.networks.items():
         session = runtime.load(network.model, precision, threads)
-        golden = golden_outputs(session, golden_images(network.images))
+        every = golden_outputs(session, golden_images(network.images))
+        golden = {output: results for output, results in every.items() if output not in network.derived}
         spec = _model_spec(name, session, golden, network)
         models.append(spec)
         files |= {spec.file: network.model, spec.golden: npz(golden)}

@@ -31,6 +31,11 @@ VIOLATIONS = {
         "appliance/schema/violation.py": "from sqlite3 import connect",
         "appliance/ports/violation.py": "def later():\n    import zmq",
     },
+    "torch": {
+        "appliance/tasks/violation.py": "import torch",
+        "appliance/services/judge.py": "def later():\n    import matplotlib",
+        "appliance/datasets/violation.py": "import torch",
+    },
     "kernels": {"kernels/violation.py": "import appliance.schema", "kernels/other.py": "import firmware_bridge"},
     "firmware": {
         "firmware_bridge/violation.py": "import appliance.config",
