@@ -61,7 +61,17 @@ def pictures_for(folder: Path, pictures: Pictures) -> Pictures:
             f"demo: bundle {folder} is calibrated in {manifest.runtime}, the demo runs {OpenVinoRuntime().name}; train "
             "one for it"
         )
-    return replace(pictures, pixel_format=manifest.preprocessing.pixel_format, precision=manifest.precision.value)
+    how = manifest.preprocessing
+    width, height = pictures.width_px, pictures.height_px
+    if how.keep_aspect and how.roi is None:  # larger frames have no verdict
+        width, height = min(width, int(how.columns * how.shrink) & ~7), min(height, int(how.rows * how.shrink) & ~7)
+    return replace(
+        pictures,
+        pixel_format=how.pixel_format,
+        precision=manifest.precision.value,
+        width_px=width,
+        height_px=height,
+    )
 
 
 def install(source: Path, target: Path) -> None:

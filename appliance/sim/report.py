@@ -212,10 +212,10 @@ def _why(part: Shown) -> str:
 
 
 def _over_limit(parts: Sequence[Shown], calibration: GoodOnlyCalibration | None) -> Rate:
-    """Count what the calibration promises: good parts over the accept limit, of those that were scored."""
+    """Count what the calibration promises: good parts over the accept limit, or without a number, of those scored."""
     scores = [part.score for part in parts if not part.defective and part.score is not None]
     limit = calibration.accept_below if calibration else float("inf")
-    return Rate(sum(score > limit for score in scores), len(scores))
+    return Rate(sum(not score <= limit for score in scores), len(scores))
 
 
 def _stages(summary: Summary) -> list[Stage]:

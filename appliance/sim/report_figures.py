@@ -112,7 +112,7 @@ def timeline(parts: Sequence[Shown], deadline_ms: float | None, events: Sequence
 
 def score_distribution(parts: Sequence[Shown], accept_below: float | None, reject_above: float | None) -> Markup:
     """Draw one brick per part: good ones upwards, defective ones downwards, between the bundle's limits."""
-    scored = [(part, part.score) for part in parts if part.score is not None and part.score > 0]
+    scored = [(part, part.score) for part in parts if part.score is not None and 0 < part.score < math.inf]
     if not scored:
         return Markup()
     bins, top = 80, 44.0

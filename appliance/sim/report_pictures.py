@@ -5,16 +5,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cv2
-import msgspec
 import numpy as np
 import simplejpeg
 import tifffile
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from appliance.schema.finding import Box, ViewResult
+from appliance.schema.finding import Box
 from appliance.schema.frame import PixelFormat
 from appliance.sim.report_outcomes import CAUGHT, ESCAPE, OVERKILL, Shown
+from appliance.storage import queries
 
 MOST = 12
 """Escapes, and overkills, shown; the counts above them are complete."""
@@ -95,6 +95,6 @@ def _read(path: Path, pixel_format: PixelFormat) -> NDArray[np.uint8]:
 
 def _boxes(part: Shown, camera: str) -> Iterator[Box]:
     views = part.row.views if part.row else None
-    for view in msgspec.json.decode(views, type=list[ViewResult]) if views else ():
+    for view in queries.views_of(views):
         if view.camera == camera:
             yield from (finding.box for finding in view.findings if finding.box is not None)

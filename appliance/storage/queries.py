@@ -1,12 +1,15 @@
 """Ask the record database; for readers, on a connection of `database.open_reader`."""
 
 import json
+import math
 import sqlite3
 from collections.abc import Collection, Iterator
 
+import msgspec
 from msgspec import Struct
 
 from appliance.schema.audit import AuditEntry
+from appliance.schema.finding import ViewResult
 from appliance.schema.part import PartId
 
 _COLUMNS = (
@@ -166,3 +169,12 @@ def _count(connection: sqlite3.Connection, statement: str) -> int:
 
 def _tally(connection: sqlite3.Connection, statement: str) -> dict[str, int]:
     return {row[0]: row[1] for row in connection.execute(statement)}
+
+
+def views_of(stored: str | None) -> list[ViewResult]:
+    """Give the views in a row's `views`; a score that is no number was stored as null, since JSON has no other way."""
+    found = msgspec.json.decode(stored) if stored else []
+    for view in found:
+        if view["score"] is None:
+            view["score"] = math.nan
+    return msgspec.convert(found, list[ViewResult])
