@@ -170,8 +170,10 @@ def share(value: float | None) -> str:
 
 
 def plain(value: float | None) -> str:
-    """Write any other number."""
-    return "unknown" if value is None else f"{value:.3f}"
+    """Write any other number; counts have no decimals."""
+    if value is None:
+        return "unknown"
+    return f"{value:,.0f}".replace(",", " ") if value >= 2 and value == round(value) else f"{value:.3f}"
 
 
 def sentence(rate: Rate) -> str:

@@ -24,6 +24,7 @@ from appliance.training.anomaly_graph import (
 from appliance.training.anomaly_input import Cutter, Defect, Frame, Image, Picture, marked_pictures, repainted
 from appliance.training.anomaly_marker import MOST_DEFECTIVE, MOST_GOOD, fit_marker, scaled, targets
 from appliance.training.anomaly_memory import Reservoir, Rows, fit_gaussian, fit_memory, joined
+from appliance.training.anomaly_resume import KEPT_EVERY, keep, resume
 from appliance.training.coreset import MOST_CANDIDATES
 from appliance.training.fit_run import FitRun
 from appliance.training.package import GOLDEN_IMAGES
@@ -121,23 +122,17 @@ class CrossFit:
         )
         enough = run.left_s() * (1 - LOOK_SHARE)
         order = self._random.permutation(len(self._frames))
+        first = self._resumed()
         for done, index in enumerate(order.tolist()):
+            if done < first:
+                continue
             if run.left_s() < enough and self._every_fold_is_known():
                 break
             run.tell(f"frame {done + 1}", 0.02 + 0.3 * done / len(order))
-            fold = int(self._folds[index])
-            for picture in self._cutter.pictures(self._frames[index], index):
-                self._examples += [picture.image] if len(self._examples) < GOLDEN_IMAGES else []
-                rows = rows_of(session, picture, picture.image, recipe.plan)
-                self._good[fold].add(rows, index)
-                if self._by_place:
-                    self._sums[fold] += _run(session, picture.image)["features"][0]
-                    self._seen[fold] += 1
-                for _ in range(recipe.painted):
-                    image, marks = repainted(picture, self._random)
-                    self._learn(session, picture, image, marks, fold % MARKER_FOLDS, index)
-                if defects and not recipe.painted:
-                    self._plain[fold % MARKER_FOLDS].add(rows[:: max(1, len(rows) // 200)], index)
+            self._see(session, index, sparsely=bool(defects) and not recipe.painted)
+            if run.folder is not None and (done + 1) % KEPT_EVERY == 0:
+                more = {"sums": self._sums, "seen": self._seen, "examples": self.images()}
+                keep(run.folder, done + 1, self._reservoirs(), more, self._random)
         for number, defect in enumerate(defects):
             run.tell(f"defect {number + 1}", 0.33)
             for picture, marks in marked_pictures(self._cutter, defect, number):
@@ -201,6 +196,35 @@ class CrossFit:
     def images(self) -> NDArray[np.uint8]:
         """Give some input images of good frames, (images, rows, cols, 3) uint8."""
         return np.stack(self._examples)
+
+    def _see(self, session: Session, index: int, *, sparsely: bool) -> None:
+        """Sample the patches of one good frame; sparsely: some of them also stand against labelled defects."""
+        fold = int(self._folds[index])
+        for picture in self._cutter.pictures(self._frames[index], index):
+            self._examples += [picture.image] if len(self._examples) < GOLDEN_IMAGES else []
+            rows = rows_of(session, picture, picture.image, self._recipe.plan)
+            self._good[fold].add(rows, index)
+            if self._by_place:
+                self._sums[fold] += _run(session, picture.image)["features"][0]
+                self._seen[fold] += 1
+            for _ in range(self._recipe.painted):
+                image, marks = repainted(picture, self._random)
+                self._learn(session, picture, image, marks, fold % MARKER_FOLDS, index)
+            if sparsely:
+                self._plain[fold % MARKER_FOLDS].add(rows[:: max(1, len(rows) // 200)], index)
+
+    def _reservoirs(self) -> dict[str, list[Reservoir]]:
+        return {"good": self._good, "plain": self._plain, "defective": self._defective}
+
+    def _resumed(self) -> int:
+        """Give how many frames an earlier run of the same fit has seen, with what it kept of them taken over."""
+        if self._run.folder is None:
+            return 0
+        done, more = resume(self._run.folder, self._reservoirs(), self._random)
+        if done:
+            self._sums, self._seen = more["sums"].astype(np.float32), more["seen"].astype(np.float64)
+            self._examples = [image.astype(np.uint8) for image in more["examples"]]
+        return done
 
     def _every_fold_is_known(self) -> bool:
         return all(one.passed for one in self._good)

@@ -1,6 +1,6 @@
 """Describe good patches by a bounded memory of chosen ones, or by one normal distribution."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +46,19 @@ class Reservoir:
         count = min(self.passed, self._capacity)
         kept = self._rows[:count]
         return kept[~np.isin(self._owners[:count], list(without))] if without else kept
+
+    def state(self) -> dict[str, NDArray[np.generic]]:
+        """Give what `restore` takes."""
+        count = min(self.passed, self._capacity)
+        return {"rows": self.rows(), "owners": self._owners[:count], "passed": np.array(self.passed)}
+
+    def restore(self, state: Mapping[str, NDArray[np.generic]]) -> None:
+        """Hold what another reservoir of this capacity held."""
+        rows, self.passed = state["rows"], int(state["passed"])
+        if self.passed:
+            self._rows = np.empty((self._capacity, rows.shape[1]), np.float32)
+            self._rows[: len(rows)] = rows
+            self._owners[: len(rows)] = state["owners"]
 
 
 def joined(reservoirs: Iterable[Reservoir], without: frozenset[int] = frozenset()) -> Rows:
