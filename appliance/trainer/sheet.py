@@ -15,6 +15,7 @@ from appliance.evaluation.judging import judge_all
 from appliance.learning import rates
 from appliance.learning.bootstrap import Interval
 from appliance.schema.bundle import GoodOnlyCalibration, Manifest, TaskName
+from appliance.schema.errors import RuntimeFault
 from appliance.services._inspector import LoadedBundle
 from appliance.trainer import confident, contact_sheet
 from appliance.trainer.confident import Answers
@@ -133,7 +134,10 @@ def _cpu_ms(made: Made) -> float | None:
     spent = []
     for sample in samples:
         frame = load_frame(sample, made.data.pixel_format)
-        reader = made.loaded.reader((frame.shape[0], frame.shape[1]))
+        try:
+            reader = made.loaded.reader((frame.shape[0], frame.shape[1]))
+        except RuntimeFault:
+            continue  # a frame that the bundle cannot read has no verdict, and no time
         reader.read(frame)
         began = time.process_time()
         reader.read(frame)
