@@ -38,8 +38,8 @@ def pictures(count: int) -> tuple[list[np.ndarray], list[str], list[str]]:
     frames = []
     for place, text in enumerate(texts):
         seen = mark(text, Style.THERMAL, place, MarkOptions(height_px=(28, 28), wear=0.2)).picture
-        frame = np.full((128, 320), int(np.median(seen)), np.uint8)
-        frame[: seen.shape[0], : seen.shape[1]] = seen[:128, :320]
+        frame = np.full((176, 384), int(np.median(seen)), np.uint8)
+        frame[24 : 24 + seen.shape[0], 32 : 32 + seen.shape[1]] = seen[:128, :320]
         frames.append(frame)
     return frames, texts, [f"part {place // 2}" for place in range(count)]
 
@@ -169,3 +169,13 @@ def test_what_is_read_is_accepted_and_what_is_not_is_held_back() -> None:
     assert found.overkill_expected == pytest.approx(4 / 31)
     assert _calibrated(sure[:19], groups[:19], limits) is None
     assert _calibrated(sure + unsure, ["one"] * 30, limits) is None
+
+
+@pytest.mark.slow
+def test_texts_at_the_border_are_refused():
+    """A cut letter cannot be told, so nothing is read there: pictures cut tightly round their texts are no use."""
+    frames, texts, groups = pictures(24)
+    tight = [frame[40:96, 34:330] for frame in frames]
+
+    with pytest.raises(ConfigError, match=r"texts lie within half a letter of the border"):
+        fit_ocr_bundle(tight, texts, PixelFormat.MONO8, run(), groups=groups)
