@@ -193,8 +193,9 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 def _dataset_inspect(options: argparse.Namespace) -> int:
     from appliance.datasets.inspect_command import InspectOptions, run_inspect
+    from appliance.storage.whole_file import write_whole
 
-    return run_inspect(InspectOptions(options.folder, TaskName(options.task) if options.task else None, options.json))
+    return run_inspect(InspectOptions(options.folder, options.task, options.json), write_whole)
 
 
 def _dataset_export(options: argparse.Namespace) -> int:

@@ -3,7 +3,7 @@
 import json
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +32,8 @@ class InspectOptions(Struct, frozen=True):
     """File for the JSON, `-` for standard output alone."""
 
 
-def run_inspect(options: InspectOptions) -> int:
-    """Print what was found; 1 when a remark refuses the set."""
+def run_inspect(options: InspectOptions, write: Callable[[Path, bytes], None]) -> int:
+    """Print what was found; 1 when a remark refuses the set. write: stores the JSON, whole or not at all."""
     data = read_data(options.data, TaskName(options.task) if options.task else guess_task(options.data))
     summary = summarize(data)
     if options.json is not None:
@@ -41,7 +41,7 @@ def run_inspect(options: InspectOptions) -> int:
         if options.json == "-":
             sys.stdout.write(text)
         else:
-            Path(options.json).write_text(text, "utf-8")
+            write(Path(options.json), text.encode())
     if options.json != "-":
         sys.stdout.write("\n".join(_lines(data, summary)) + "\n")
     return FINDING if summary["refused"] else 0

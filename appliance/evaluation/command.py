@@ -26,6 +26,7 @@ from appliance.schema.errors import ConfigError, RuntimeFault
 from appliance.services._inspector import LoadedBundle, load_bundle
 from appliance.services._runtimes import open_runtime
 from appliance.storage import bundle as bundles
+from appliance.storage.whole_file import write_whole
 
 ALL = "all"
 SPLITS = {split.value or ALL: split for split in Split}
@@ -160,7 +161,7 @@ def _deliver(target: str | None, report: dict[str, Any], remarks: Sequence[str])
         sys.stdout.write(text)
         return
     if target is not None:
-        _write(Path(target), text.encode())
+        write_whole(Path(target), text.encode())
     sys.stdout.write("".join(f"{line}\n" for line in (*remarks, *_lines(report))))
 
 
@@ -192,14 +193,3 @@ def _said(value: Any, known: dict[str, Any] | None) -> str:
         return f"{found.value:.3f} ({found.k} of {found.n}, {found.low:.3f} to {found.high:.3f})"
     text = str(value) if isinstance(value, int) else f"{value:.3f}"
     return f"{text} ({known['low']:.3f} to {known['high']:.3f} by {known['parts']} parts)" if known else text
-
-
-def _write(place: Path, content: bytes) -> None:
-    unfinished = place.with_name(f".{place.name}.part")
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_bytes(content)
-        unfinished.replace(place)
-    except OSError as cause:
-        unfinished.unlink(missing_ok=True)
-        raise ConfigError(f"{place}: cannot be written ({cause.strerror}); name another folder") from cause

@@ -23,6 +23,7 @@ from appliance.schema.errors import ConfigError, RuntimeFault
 from appliance.services._inspector import LoadedBundle, load_bundle
 from appliance.services._runtimes import open_runtime
 from appliance.storage import bundle as bundles
+from appliance.storage.whole_file import write_whole
 
 
 class InferOptions(Struct, frozen=True):
@@ -122,7 +123,7 @@ def _place(folder: Path, picture: Path, all_pictures: Sequence[Path]) -> Path:
 
 def _store(picture: NDArray[np.uint8], place: Path) -> None:
     _, content = cv2.imencode(".png", picture[:, :, ::-1])
-    _write(place, content.tobytes())
+    write_whole(place, content.tobytes())
 
 
 def _report(options: InferOptions, loaded: LoadedBundle, entries: list[dict[str, Any]]) -> None:
@@ -139,7 +140,7 @@ def _report(options: InferOptions, loaded: LoadedBundle, entries: list[dict[str,
         sys.stdout.write(text)
         return
     if options.json is not None:
-        _write(Path(options.json), text.encode())
+        write_whole(Path(options.json), text.encode())
     sys.stdout.write("".join(f"{_line(entry)}\n" for entry in entries))
     if not _limits_hold(loaded):
         sys.stdout.write(
@@ -163,14 +164,3 @@ def _summed(findings: list[dict[str, Any]]) -> str:
             count = f"{len(own)} x " if len(own) > 1 else ""
             said.append(f"{count}{kind} {max(finding['score'] for finding in own):.2f}")
     return ", ".join(said) or "nothing found"
-
-
-def _write(place: Path, content: bytes) -> None:
-    unfinished = place.with_name(f".{place.name}.part")
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_bytes(content)
-        unfinished.replace(place)
-    except OSError as cause:
-        unfinished.unlink(missing_ok=True)
-        raise ConfigError(f"{place}: cannot be written ({cause.strerror}); name another folder") from cause

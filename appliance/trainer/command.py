@@ -23,6 +23,7 @@ from appliance.schema.errors import ConfigError, Refused
 from appliance.services._inspector import load_bundle
 from appliance.services._runtimes import open_runtime
 from appliance.storage import bundle as bundles
+from appliance.storage.whole_file import write_whole
 from appliance.trainer import confident, data_sheet, fits, study
 from appliance.trainer.confident import Answers
 from appliance.trainer.partition import Partition, partition
@@ -182,7 +183,7 @@ def _report(options: TrainOptions, identity: str, sheet: data_sheet.DataSheet) -
         sys.stdout.write(json.dumps({"bundle": identity, "sheet": json.loads(numbers)}, indent=1) + "\n")
         return
     if options.json is not None:
-        Path(options.json).write_text(numbers, "utf-8")
+        write_whole(Path(options.json), numbers.encode())
     sys.stdout.write(f"{options.out}: {identity}\n")
     for line in (*sheet.decision, *sheet.metrics):
         sys.stdout.write(f"  {data_sheet.sentence(line)}\n")
