@@ -54,6 +54,7 @@ def _training_arguments(commands: Commands, command: AddCommand) -> None:
         default=None,
         help="also measure the learning curve and the gap to a random split; default where time allows",
     )
+    train.add_argument("--robustness", action="store_true", help="judge also under changed light, blur and movement")
     train.add_argument("--json", help="write the data sheet as JSON to this file, - for standard output alone")
     judged = command(commands, "evaluate", _evaluate, "judge a bundle by labelled pictures it has not seen")
     judged.add_argument("bundle", type=Path, help="folder of the bundle")
@@ -159,6 +160,7 @@ def _train(options: argparse.Namespace) -> int:
             precision=options.precision,
             threads=options.threads,
             study=options.study,
+            robustness=options.robustness,
             wishes=Wishes(
                 overkill=options.overkill,
                 handed=options.handed,

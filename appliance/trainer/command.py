@@ -17,6 +17,7 @@ from appliance.datasets.reading import read_data
 from appliance.datasets.sample import DataSet
 from appliance.evaluation.appraisal import Appraisal, appraise
 from appliance.evaluation.judging import judge_all
+from appliance.evaluation.robustness import run_robustness
 from appliance.evaluation.seen import SEEN, seen_file
 from appliance.schema.bundle import TaskName
 from appliance.schema.errors import ConfigError, Refused
@@ -31,7 +32,7 @@ from appliance.trainer.progress import part, shown
 from appliance.trainer.sheet import Made, sheet_of
 from appliance.trainer.wishes import Wishes, checked
 from appliance.trainer.workplace import workplace
-from appliance.training.fit_run import FitRun, Progress
+from appliance.training.fit_run import FitRun, Progress, unnoted
 from appliance.training.package import FittedBundle
 
 # Curve and gap refit several times; without a budget they are measured where the first fit took no longer than this.
@@ -55,6 +56,8 @@ class TrainOptions(Struct, frozen=True):
     study: bool | None = None
     """Measure learning curve and gap; None: where time allows."""
     wishes: Wishes = Wishes()
+    robustness: bool = False
+    """Also judge the test pictures under changed light, blur, noise and movement."""
     json: str | None = None
     """File for the data sheet's numbers, `-` for standard output alone."""
 
@@ -70,6 +73,7 @@ def run_train(options: TrainOptions) -> int:
     settings = (options.seed, runtime.name, precision, options.minutes, options.wishes)
     began = time.monotonic()
     left_s = _left(began, options.minutes)
+    notes: list[str] = []
     with workplace(options.out, data, settings) as folder, shown(f"train {options.task}") as tell:
         run = FitRun(
             runtime=runtime,
@@ -80,12 +84,17 @@ def run_train(options: TrainOptions) -> int:
             left_s=left_s,
             seed=options.seed,
             threads=options.threads,
+            note=notes.append,
         )
         fitted = _fitted(data, chosen, run, options.wishes, folder)
         fit_s = time.monotonic() - began
         made = _proven(data, chosen, fitted, run, folder, tell)
         made = _studied(made, options, run, fit_s, tell)
-        sheet = sheet_of(replace(made, seconds=time.monotonic() - began))
+        if options.robustness:
+            judging = part(tell, JUDGED, 1.0)
+            disturbed = run_robustness(made.loaded, data, chosen.test, lambda share: judging("robustness", share))
+            made = replace(made, disturbed=disturbed)
+        sheet = sheet_of(replace(made, notes=tuple(notes), seconds=time.monotonic() - began))
         files = {
             **fitted.files,
             data_sheet.HTML: data_sheet.as_html(sheet),
@@ -172,7 +181,7 @@ def _studied(made: Made, options: TrainOptions, run: FitRun, fit_s: float, tell:
         return replace(
             made, left_out=f"Neither learning curve nor gap: a fit took {fit_s:.0f} s; --study measures them."
         )
-    alone = replace(run, folder=None, tell=part(tell, JUDGED, 1.0))
+    alone = replace(run, folder=None, tell=part(tell, JUDGED, 1.0), note=unnoted)
     curve, gap, left_out = study.curve_and_gap(made.data, made.chosen, whole, alone, options.wishes)
     return replace(made, curve=curve, gap=gap, left_out=left_out)
 

@@ -12,6 +12,7 @@ from appliance.datasets.sample import GOOD, DataSet, Sample
 from appliance.datasets.truth import load_frame
 from appliance.evaluation.appraisal import Appraisal
 from appliance.evaluation.judging import judge_all
+from appliance.evaluation.robustness import Disturbed
 from appliance.learning import rates
 from appliance.learning.bootstrap import Interval
 from appliance.schema.bundle import GoodOnlyCalibration, Manifest, TaskName
@@ -51,6 +52,9 @@ class Made(Struct, frozen=True):
     curve: tuple[CurvePoint, ...] = ()
     gap: Gap | None = None
     left_out: str = ""
+    disturbed: tuple[Disturbed, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What the fit said of itself."""
     seconds: float = 0.0
 
 
@@ -70,7 +74,7 @@ def sheet_of(made: Made) -> DataSheet:
         test_origin=chosen.test_origin,
         counts=_counts(chosen),
         groups=(_groups(chosen.fit), _groups(chosen.calibration), _groups(chosen.test)),
-        remarks=tuple(remark.text for remark in data.remarks),
+        remarks=(*(remark.text for remark in data.remarks), *made.notes),
         runtime=made.run.runtime.name,
         precision=made.run.precision,
         seed=made.run.seed,
@@ -89,6 +93,15 @@ def sheet_of(made: Made) -> DataSheet:
         curve=made.curve,
         gap=made.gap,
         left_out=made.left_out,
+        robustness=tuple(
+            (
+                one.disturbance,
+                one.level,
+                _rate("escapes", one.escape_rate, None),
+                _rate("overkill", one.overkill_rate, None),
+            )
+            for one in made.disturbed
+        ),
         worst=_worst(made),
         limits=tuple(_limits(made)),
     )

@@ -16,6 +16,10 @@ def silent(step: str, share: float) -> None:
     """Take no notice."""
 
 
+def unnoted(note: str) -> None:
+    """Take no notice."""
+
+
 def unlimited() -> float:
     """Give the seconds left where no budget is set."""
     return math.inf
@@ -36,3 +40,5 @@ class FitRun(Struct, frozen=True):
     """Seconds left of the time budget; a fit that sees less than it needs for another pass ends with what it has."""
     seed: int = 0
     threads: int = 2
+    note: Callable[[str], None] = unnoted
+    """Told what a person must know of the result, one sentence each."""

@@ -102,6 +102,10 @@ def take_steps(
             f"{name}, pass {len(losses)} of {planned}", shares[0] + (shares[1] - shares[0]) * len(losses) / planned
         )
     network.to("cpu").eval()
+    if len(losses) < plan.epochs:
+        run.note(
+            f"the time budget ended training after {len(losses)} of {plan.epochs} passes; with more the model is better"
+        )
     return Taken(len(losses), tuple(losses), len(losses) < plan.epochs)
 
 

@@ -37,7 +37,7 @@ from appliance.training.detection_cells import Instances, inside
 from appliance.training.detection_pyramid import TAPS_USED, pyramid_model
 from appliance.training.detection_store import ViewStore, affordable
 from appliance.training.detection_thresholds import Answers, answers_of, best_thresholds
-from appliance.training.fit_run import FitRun
+from appliance.training.fit_run import FitRun, unnoted
 from appliance.training.labelled import Frame, Roi, folds_of
 from appliance.training.package import GOLDEN_IMAGES, Contents, FittedBundle, Network, pack
 from appliance.training.steps import Steps, take_steps
@@ -114,7 +114,7 @@ def fit_multi_scale(
     if kept is not None and any(len(known[place].kinds) for place in every[kept]):
         start = 0.5
         passes = max(1, round(options.passes * REHEARSAL))
-        short = replace(run, left_s=_share_of(run.left_s, REHEARSAL_TIME))
+        short = replace(run, left_s=_share_of(run.left_s, REHEARSAL_TIME), note=unnoted)
         rehearsal = _trained(store, every[kept], len(classes), passes, short, options, "rehearsal", (0.3, start))
         model = run.runtime.load(pyramid_model(state, size, rehearsal.layers()), run.precision, run.threads)
         answers = [answers_of(model, images[place], known[place], options.nms_iou) for place in every[~kept]]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 torch = pytest.importorskip("torch", reason="torch is not installed (extra [train])")
 
@@ -101,8 +102,11 @@ def test_a_foreign_checkpoint_is_not_resumed(tmp_path: Path, damage: str) -> Non
 def test_the_budget_ends_it() -> None:
     """A pass that would not end in time is not begun; the result says so."""
     clock = itertools.count(0, 10)  # each look at the clock finds 10 s gone
+    notes: list[str] = []
+    budget = replace(run(None, left_s=lambda: 35.0 - next(clock)), note=notes.append)
 
-    taken = take_steps(network(), Line(), loss, PLAN, run(None, left_s=lambda: 35.0 - next(clock)), "line")
+    taken = take_steps(network(), Line(), loss, PLAN, budget, "line")
 
     assert taken.cut_short
     assert taken.epochs == 2
+    assert notes == [f"the time budget ended training after 2 of {PLAN.epochs} passes; with more the model is better"]

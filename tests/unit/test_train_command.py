@@ -26,7 +26,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(data: Path) -> Path:
     out = data.parent / "anomaly"
 
-    assert main(["train", "anomaly", "--data", str(data), "--out", str(out), "--study"]) == 0
+    assert main(["train", "anomaly", "--data", str(data), "--out", str(out), "--study", "--robustness"]) == 0
     return out
 
 
@@ -41,6 +41,8 @@ def test_a_bundle_comes_with_its_data_sheet(trained: Path, data: Path) -> None:
     assert sheet["decision"][0]["n"] == 40
     assert sheet["curve"]
     assert sheet["gap"] is not None
+    assert len(sheet["robustness"]) > 10
+    assert all(escapes["n"] + overkill["n"] == 60 for _, _, escapes, overkill in sheet["robustness"])
     assert bundle.manifest.calibration is not None
     assert [path.name for path in data.parent.iterdir() if path.name.startswith(".")] == []
 
