@@ -166,7 +166,9 @@ def _fitted(
     suspects = suspects_of(scores)
     run.tell("final model", 0.85)
     final = fit.final(frozenset(suspects))
-    level = finding_level(peaks)
+    stricter, higher = fit.strictness(final, held, scores, peaks, options.top_share)
+    level = finding_level(peaks) + higher
+    scores = [score + stricter for score in scores]
     kept = one_per_part(scores, [names[index] for index in fit.scored], joined=options.exposures is Exposures.JOINED)
     settings = AnomalySettings(options.top_share, level, options.placement, options.seed, options.exposures)
     run.tell("golden tensors", 0.95)

@@ -18,7 +18,7 @@ from appliance.storage import bundle
 from appliance.tasks.reading import TiledReader
 from appliance.training import anomaly_input
 from appliance.training.anomaly import AnomalyOptions, Exposures, fit_anomaly_bundle
-from appliance.training.anomaly_crossfit import Method
+from appliance.training.anomaly_crossfit import CrossFit, Fitted, Method
 from appliance.training.anomaly_input import Defect, Picture
 from appliance.training.anomaly_marker import fit_marker, scaled, targets
 from appliance.training.anomaly_memory import Reservoir, answers, distances, fit_memory, renewed
@@ -144,6 +144,11 @@ def fitted() -> FittedBundle:
     return fit_anomaly_bundle([part(seed) for seed in range(24)], PixelFormat.MONO8, RUN, OPTIONS)
 
 
+def limit(made: FittedBundle) -> float:
+    assert made.manifest.calibration is not None
+    return made.manifest.calibration.accept_below
+
+
 def score(folder: Path, made: FittedBundle, frame: np.ndarray) -> float:
     """Give the score of a frame by a bundle, through the reader."""
     if not folder.exists():
@@ -168,6 +173,24 @@ def test_update_knows_the_new_look_and_keeps_the_limits_honest(fitted: FittedBun
     again = update_anomaly(later.manifest, later.files, new[:2], RUN)
 
     assert 38 == again.manifest.data.images
+
+
+def test_limits_are_those_of_the_model_that_judges(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A final memory that is a worse draw than those of the folds takes its limits with it; a better one does not."""
+    whole = CrossFit.final
+
+    def poor(self: CrossFit, without: frozenset[int]) -> Fitted:
+        made = whole(self, without)
+        return replace(made, good=replace(made.good, patches=made.good.patches[:30]))
+
+    frames = [part(seed) for seed in range(24)]
+    usual = fit_anomaly_bundle(frames, PixelFormat.MONO8, RUN, OPTIONS)
+    monkeypatch.setattr(CrossFit, "final", poor)
+    worse = fit_anomaly_bundle(frames, PixelFormat.MONO8, RUN, OPTIONS)
+    held_back = sum(score(tmp_path / "worse", worse, part(seed)) > limit(worse) for seed in range(100, 120))
+
+    assert limit(worse) > limit(usual)
+    assert held_back <= 7  # 5 % are promised; with the limits of the folds' models it is all 20
 
 
 def test_update_needs_a_memory(fitted: FittedBundle) -> None:
@@ -279,8 +302,8 @@ def test_a_spent_budget_ends_the_look_and_not_the_fit() -> None:
     made = fit_anomaly_bundle(Slow(part(seed) for seed in range(40)), PixelFormat.MONO8, run, OPTIONS)
 
     assert 40 == made.manifest.data.images
-    # One to check, six or so to look at, and each once for its held-out score.
-    assert 40 < len(reads) < 60
+    # One to check, six or so to look at, and each for its held-out score and once more by the final model.
+    assert 80 < len(reads) < 100
 
 
 def test_frames_that_come_once_are_read_again(fitted: FittedBundle) -> None:
