@@ -4,6 +4,7 @@ A key that is unknown, out of range or of the wrong type is a ConfigError that n
 range and reason here; `appliance/CONFIG.md` is generated from this file.
 """
 
+import base64
 import hashlib
 import os
 import re
@@ -14,10 +15,11 @@ from typing import Annotated, TypeVar
 import msgspec
 from msgspec import Meta, Struct, field
 
+from appliance.schema.approval import Approval
 from appliance.schema.errors import ConfigError
 from appliance.schema.frame import PixelFormat
-from appliance.schema.recipe import Recipe
-from appliance.schema.rule import Code, Count, Distance, Text
+from appliance.schema.recipe import Recipe, recipe_faults
+from appliance.schema.rule import Code, Text
 
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$")]
 Port = Annotated[int, Meta(ge=1, le=65535)]
@@ -162,6 +164,29 @@ class Record(Struct, frozen=True, forbid_unknown_fields=True):
     ] = 512
 
 
+class Signers(Struct, frozen=True, forbid_unknown_fields=True):
+    """Set whose signature lets a recipe version run as primary."""
+
+    people: Annotated[
+        dict[Name, str], Meta(description="Operator id = Ed25519 public key (base64), as `recipe keygen` prints it.")
+    ] = field(default_factory=dict)
+    two_persons: Annotated[bool, Meta(description="True: two must sign, so that nobody approves a proposal alone.")] = (
+        False
+    )
+
+
+class Parallel(Struct, frozen=True, forbid_unknown_fields=True):
+    """Set what parallel mode must have shown before the model may become primary."""
+
+    hours: Annotated[int, Meta(ge=1, le=10_000, description="Hours in which parts were compared.")] = 72
+    defects: Annotated[
+        int, Meta(ge=1, le=1_000_000, description="Defective parts compared; 59 without a miss show 5 %.")
+    ] = 60
+    escape_rate: Annotated[
+        float, Meta(gt=0, lt=1, description="Escapes among them are under this, by the exact 95 % bound.")
+    ] = 0.05
+
+
 class Config(Struct, frozen=True, forbid_unknown_fields=True):
     """Hold one station's whole configuration."""
 
@@ -172,6 +197,8 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     plc: Plc = Plc()
     mqtt: Mqtt = Mqtt()
     record: Record = Record()
+    approval: Signers = Signers()
+    parallel: Parallel = Parallel()
 
 
 class Loaded(Struct, frozen=True):
@@ -181,9 +208,16 @@ class Loaded(Struct, frozen=True):
     recipe: Recipe
     path: Path
     digest: str
-    """SHA-256 (hex) of the effective configuration and recipe, defaults included."""
+    """SHA-256 (hex) of the effective configuration, recipe, approval and lists, defaults included."""
     serials: dict[str, frozenset[str]] = {}
     """Texts that the recipe's rules allow, by the name of the file that lists them."""
+    approval: Approval | None = None
+    """What lies beside the recipe as `<recipe stem>.approval.json`, not verified yet; None: nothing does."""
+
+    @property
+    def recipe_path(self) -> Path:
+        """The active recipe's file."""
+        return self.path.parent / self.config.station.recipe
 
     @property
     def state(self) -> Path:
@@ -202,16 +236,49 @@ def load(path: Path) -> Loaded:
     if not config.camera:
         raise ConfigError(f"{path}: camera: no camera is configured, at least 1 is needed; add a table [camera.NAME]")
     recipe_path = path.parent / config.station.recipe
-    recipe = _read(recipe_path, Recipe)
+    recipe, serials = read_recipe(recipe_path, config, path.name)
+    _check_geometry(path, config)
+    _check_signers(path, config.approval)
+    approval = read_approval(approval_path(recipe_path))
+    return Loaded(config, recipe, path, _digest(config, recipe, serials, approval), serials, approval)
+
+
+def read_recipe(
+    path: Path, config: Config, station: str, lists: Path | None = None
+) -> tuple[Recipe, dict[str, frozenset[str]]]:
+    """Read a recipe for a station, and the lists that its rules name; ConfigError as `load`.
+
+    station: what messages call the station file. lists: folder of the lists that rules name; None: the recipe's own.
+    """
+    recipe = _read(path, Recipe)
     for view in recipe.views:
         if view not in config.camera:
             known = ", ".join(sorted(config.camera))
-            raise ConfigError(f"{recipe_path}: views: {view!r} is no camera of {path.name}; cameras are {known}")
+            raise ConfigError(f"{path}: views: {view!r} is no camera of {station}; cameras are {known}")
     if not recipe.views:
-        raise ConfigError(f"{recipe_path}: views: empty, at least 1 view is needed; name a camera of {path.name}")
-    _check_geometry(path, config)
-    serials = _check_rules(recipe_path, recipe)
-    return Loaded(config, recipe, path, _digest(config, recipe, serials), serials)
+        raise ConfigError(f"{path}: views: empty, at least 1 view is needed; name a camera of {station}")
+    for fault in recipe_faults(recipe):
+        raise ConfigError(f"{path}: {fault}")
+    return recipe, _read_lists(path, recipe, lists or path.parent)
+
+
+def approval_path(recipe: Path) -> Path:
+    """Name the file that holds the approval of a recipe's file."""
+    return recipe.with_name(f"{recipe.stem}.approval.json")
+
+
+def read_approval(path: Path) -> Approval | None:
+    """Read an approval, None where there is none; ConfigError when it is no approval. Nothing is verified here."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Approval)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}; correct its owner and mode") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"{path}: is no approval ({error}); have the version signed again with `firstshift recipe approve`"
+        ) from error
 
 
 def environment(name: str) -> str | None:
@@ -293,30 +360,28 @@ def _check_geometry(path: Path, config: Config) -> None:
             )
 
 
-def _check_rules(path: Path, recipe: Recipe) -> dict[str, frozenset[str]]:
-    """Check what rules refer to and give the lists that they name."""
-    names = [rule.name for rule in recipe.rules]
-    serials: dict[str, frozenset[str]] = {}
-    for rule in recipe.rules:
-        if rule.view not in recipe.views:
-            known = ", ".join(recipe.views)
+def _check_signers(path: Path, signers: Signers) -> None:
+    for person, key in signers.people.items():
+        try:
+            length = len(base64.b64decode(key, validate=True))
+        except ValueError:
+            length = -1
+        if length != 32:
             raise ConfigError(
-                f"{path}: rules.{rule.name}: view {rule.view!r} is none of the recipe's; choose of {known}"
+                f"{path}: approval.people.{person}: is no base64 of a 32-byte Ed25519 public key, is {key!r}; copy "
+                "the line that `firstshift recipe keygen` printed"
             )
-        if names.count(rule.name) > 1:
-            raise ConfigError(f"{path}: rules.{rule.name}: named {names.count(rule.name)} times, limit 1; rename one")
-        if isinstance(rule, Count) and rule.least > rule.most:
-            raise ConfigError(
-                f"{path}: rules.{rule.name}: least {rule.least} is over most {rule.most}, no part meets it; swap them"
-            )
-        if isinstance(rule, Distance) and rule.least_mm > rule.most_mm:
-            raise ConfigError(
-                f"{path}: rules.{rule.name}: least_mm {rule.least_mm:g} is over most_mm {rule.most_mm:g}, no part can "
-                "meet it; swap them"
-            )
-        if isinstance(rule, Text | Code) and rule.serials:
-            serials[rule.serials] = _read_list(path.parent / rule.serials, f"{path}: rules.{rule.name}: serials")
-    return serials
+    if signers.two_persons and len(signers.people) < 2:
+        raise ConfigError(
+            f"{path}: approval.two_persons: demands 2 persons, approval.people lists {len(signers.people)}; add "
+            "another, or nothing can be approved"
+        )
+
+
+def _read_lists(path: Path, recipe: Recipe, folder: Path) -> dict[str, frozenset[str]]:
+    """Give the lists that the rules name."""
+    rules = [rule for rule in recipe.rules if isinstance(rule, Text | Code) and rule.serials]
+    return {rule.serials: _read_list(folder / rule.serials, f"{path}: rules.{rule.name}: serials") for rule in rules}
 
 
 def _read_list(path: Path, key: str) -> frozenset[str]:
@@ -330,6 +395,6 @@ def _read_list(path: Path, key: str) -> frozenset[str]:
     return listed
 
 
-def _digest(config: Config, recipe: Recipe, serials: dict[str, frozenset[str]]) -> str:
+def _digest(config: Config, recipe: Recipe, serials: dict[str, frozenset[str]], approval: Approval | None) -> str:
     lists = {name: sorted(listed) for name, listed in serials.items()}
-    return hashlib.sha256(msgspec.json.encode([config, recipe, lists], order="deterministic")).hexdigest()
+    return hashlib.sha256(msgspec.json.encode([config, recipe, lists, approval], order="deterministic")).hexdigest()

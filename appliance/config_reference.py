@@ -84,6 +84,8 @@ def _bare(kind: inspect.Type) -> inspect.Type:
 def _type(kind: inspect.Type) -> str:
     if isinstance(kind, inspect.EnumType):
         return "one of"
+    if isinstance(kind, inspect.DictType):
+        return f"table of {_type(_bare(kind.value_type))}"
     if isinstance(kind, inspect.UnionType):
         return " or ".join(_type(_bare(one)) for one in kind.types)
     names = {
@@ -110,7 +112,8 @@ def _range(kind: inspect.Type) -> str:
 def _default(field: inspect.Field) -> str:
     if field.required:
         return "must be given"
-    return f"`{msgspec.json.encode(field.default).decode()}`"
+    default = field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
+    return f"`{msgspec.json.encode(default).decode()}`"
 
 
 def _reason(kind: inspect.Type) -> str:

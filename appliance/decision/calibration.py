@@ -129,7 +129,7 @@ def upper_bound(hits: int, count: int, confidence: float = CONFIDENCE) -> float:
     It is also the bound on the share of good scores above the (hits + 1)-th largest of `count` (Wilks 1941).
     """
     _check(hits, count)
-    return 1.0 if hits == count else _solve(lambda rate: _at_most(hits, count, rate), 1 - confidence)
+    return 1.0 if hits == count else _solve(lambda rate: at_most(hits, count, rate), 1 - confidence)
 
 
 def clopper_pearson(hits: int, count: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
@@ -142,9 +142,23 @@ def clopper_pearson(hits: int, count: int, confidence: float = CONFIDENCE) -> tu
     if count == 0:
         return (0.0, 1.0)
     half = (1 - confidence) / 2
-    low = 0.0 if hits == 0 else _solve(lambda rate: _at_most(hits - 1, count, rate), 1 - half)
-    high = 1.0 if hits == count else _solve(lambda rate: _at_most(hits, count, rate), half)
+    low = 0.0 if hits == 0 else _solve(lambda rate: at_most(hits - 1, count, rate), 1 - half)
+    high = 1.0 if hits == count else _solve(lambda rate: at_most(hits, count, rate), half)
     return (low, high)
+
+
+def at_most(hits: int, count: int, rate: float) -> float:
+    """Give P(X <= hits) for X binomial; terms by logarithm, so that large counts neither overflow nor vanish."""
+    if rate <= 0:
+        return 1.0
+    if rate >= 1:
+        return 1.0 if hits >= count else 0.0
+    log_rate, log_rest = math.log(rate), math.log1p(-rate)
+    total = math.lgamma(count + 1)
+    return math.fsum(
+        math.exp(total - math.lgamma(k + 1) - math.lgamma(count - k + 1) + k * log_rate + (count - k) * log_rest)
+        for k in range(hits + 1)
+    )
 
 
 def _check(hits: int, count: int) -> None:
@@ -160,17 +174,3 @@ def _solve(falling: Callable[[float], float], target: float) -> float:
         if middle in (low, high):
             return high
         low, high = (middle, high) if falling(middle) > target else (low, middle)
-
-
-def _at_most(hits: int, count: int, rate: float) -> float:
-    """P(X <= hits) for X binomial; terms by logarithm, so that large counts neither overflow nor vanish."""
-    if rate <= 0:
-        return 1.0
-    if rate >= 1:
-        return 1.0 if hits >= count else 0.0
-    log_rate, log_rest = math.log(rate), math.log1p(-rate)
-    total = math.lgamma(count + 1)
-    return math.fsum(
-        math.exp(total - math.lgamma(k + 1) - math.lgamma(count - k + 1) + k * log_rate + (count - k) * log_rest)
-        for k in range(hits + 1)
-    )

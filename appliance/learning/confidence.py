@@ -1,5 +1,9 @@
 """Turn raw scores into probabilities that hold on parts the model did not learn from, and stay modest where few did.
 
+Two ways are fitted: a rising step function (isotonic regression) and a smooth curve (`temperature.py`). The one with
+the smaller log loss on parts that its curve did not see is kept; under `FEWEST_PARTS` parts that comparison would be
+chance, and steps, which promise less, are taken.
+
 The share of right answers must not fall with the score (isotonic regression). Each step of it is then drawn towards the
 overall share as if `PRIOR_PARTS` more parts had shown that one, pictures of one part counting as one: three right
 answers of three give no confidence of 1.
@@ -8,12 +12,15 @@ answers of three give no confidence of 1.
 import bisect
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from appliance.learning.bootstrap import FEWEST_PARTS, interval
 from appliance.learning.classification import BINS, calibration_error
+from appliance.learning.temperature import Temperature, drawn, fit_temperature, probabilities
 from appliance.schema.bundle import ConfidenceCurve
 
 PRIOR_PARTS = 2.0
@@ -22,8 +29,13 @@ FEWEST_PER_BIN = 10
 UNKNOWN_ERROR = 1.0
 """What a curve from one part says of itself: it cannot be held against another."""
 
+LEAST_CHANCE = 1e-12
+"""No log loss of a single answer is infinite."""
+
 Floats = NDArray[np.float64]
 Marks = NDArray[np.bool_]
+Parts = NDArray[np.str_]
+Method = Literal["isotonic", "temperature"]
 
 
 class Step(Struct, frozen=True):
@@ -42,18 +54,54 @@ def fit_curve(kind: str, scores: Sequence[float] | Floats, right: Marks, groups:
     """Give the curve of one class, or of the image score where `kind` is empty.
 
     scores: (n,) of held-out answers, those that are not finite left out; right: (n,) bool, the answer was a defect;
-    groups: (n,) the part of each. `error` is the calibration error of curves fitted without the part they speak of.
-    ValueError when no score is left.
+    groups: (n,) the part of each. Where no part can be left out, or the smooth curve cannot be fitted without each, it
+    is isotonic. ValueError when no score is left.
     """
     values = np.asarray(scores, np.float64)
     finite = np.isfinite(values)
     values, marks, parts = values[finite], np.asarray(right, np.bool_)[finite], np.array(groups, np.str_)[finite]
     if not values.size:
         raise ValueError(f"confidence: class {kind!r} has no held-out score, at least 1 is needed; leave its curve out")
-    places, confidences = _fitted(values, marks, parts)
+    logit = bool((values >= 0).all() and (values <= 1).all())
+    promised = _held_out(values, marks, parts, logit=logit)
+    losses: dict[str, float] = {name: log_loss(chances, marks) for name, chances in promised.items()}
+    method: Method = "temperature" if losses.get("temperature", math.inf) < losses.get("isotonic", 0.0) else "isotonic"
+    if np.unique(parts).size < FEWEST_PARTS:
+        method = "isotonic"
+    smooth = fit_temperature(values, marks, parts, logit=logit) if method == "temperature" else None
+    places, confidences = drawn(smooth) if smooth else _fitted(values, marks, parts)
+    kept = promised.get(method if smooth else "isotonic")
+    bins = max(1, min(BINS, values.size // FEWEST_PER_BIN))
+    known = None
+    if kept is not None:
+        known = interval(parts.tolist(), lambda own: expected_error(kept[own], marks[own], bins))
     return ConfidenceCurve(
-        kind, places, confidences, values.size, int(marks.sum()), _held_out_error(values, marks, parts)
+        kind=kind,
+        scores=places,
+        confidences=confidences,
+        count=values.size,
+        right=int(marks.sum()),
+        error=UNKNOWN_ERROR if kept is None else calibration_error(kept, marks, "equal-mass", bins) or 0.0,
+        method="temperature" if smooth else "isotonic",
+        parts=int(np.unique(parts).size),
+        log_losses=losses,
+        error_low=known.low if known else None,
+        error_high=known.high if known else None,
     )
+
+
+def log_loss(chances: Floats, right: Marks) -> float:
+    """Give the mean log loss of probabilities, (n,) float64, of answers that were right or not, (n,) bool."""
+    own = np.where(right, chances, 1 - chances)
+    return float(-np.log(np.maximum(own, LEAST_CHANCE)).mean())
+
+
+def expected_error(chances: Floats, right: Marks, bins: int) -> float:
+    """Give the expected calibration error over bins of equal mass, as `calibration_error` does, without intervals."""
+    order = np.sort(chances)
+    place = np.searchsorted(order, chances, side="left") * bins // max(1, chances.size)
+    gaps = np.bincount(place, chances) - np.bincount(place, right)
+    return float(np.abs(gaps).sum() / chances.size)
 
 
 def confidence_of(curve: ConfidenceCurve, score: float) -> float | None:
@@ -70,7 +118,7 @@ def confidence_of(curve: ConfidenceCurve, score: float) -> float | None:
     return min(1.0, max(0.0, value))
 
 
-def isotonic(scores: Floats, values: Floats, parts: NDArray[np.str_] | None = None) -> tuple[Step, ...]:
+def isotonic(scores: Floats, values: Floats, parts: Parts | None = None) -> tuple[Step, ...]:
     """Give the never-falling step function nearest to the values in squares, by pooling neighbours that fall.
 
     scores, values: (n,) float64; equal scores form one step. Ayer et al., "An empirical distribution function for
@@ -93,7 +141,7 @@ def isotonic(scores: Floats, values: Floats, parts: NDArray[np.str_] | None = No
     )
 
 
-def _fitted(scores: Floats, right: Marks, parts: NDArray[np.str_]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _fitted(scores: Floats, right: Marks, parts: Parts) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Give the curve's points: each step's first and last score, straight lines between steps."""
     steps = isotonic(scores, right.astype(np.float64), parts)
     number = np.unique(parts).size
@@ -125,15 +173,19 @@ def _pooled(steps: Sequence[Step]) -> tuple[Step, ...]:
     return tuple(done)
 
 
-def _held_out_error(scores: Floats, right: Marks, parts: NDArray[np.str_]) -> float:
+def _held_out(scores: Floats, right: Marks, parts: Parts, *, logit: bool) -> dict[Method, Floats]:
+    """Give what curves promise of parts that they were fitted without, by method; empty of a single part."""
     names, part = np.unique(parts, return_inverse=True)
     if names.size < 2:
-        return UNKNOWN_ERROR
+        return {}
     fold = part % min(FOLDS, names.size)
-    promised = np.zeros(scores.size)
+    steps, smooth = np.zeros(scores.size), np.zeros(scores.size)
+    curves: list[Temperature | None] = []
     for one in np.unique(fold):
         own = fold == one
         places, confidences = _fitted(scores[~own], right[~own], parts[~own])
-        promised[own] = np.interp(scores[own], places, confidences)
-    bins = max(1, min(BINS, scores.size // FEWEST_PER_BIN))
-    return calibration_error(promised, right, "equal-mass", bins) or 0.0
+        steps[own] = np.interp(scores[own], places, confidences)
+        curves.append(fit_temperature(scores[~own], right[~own], parts[~own], logit=logit))
+        if curves[-1] is not None:
+            smooth[own] = probabilities(curves[-1], scores[own])
+    return {"isotonic": steps} if None in curves else {"isotonic": steps, "temperature": smooth}

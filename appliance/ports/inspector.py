@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from appliance.schema.clocks import HostNs
 from appliance.schema.finding import ViewResult
 from appliance.schema.frame import FrameReady
+from appliance.schema.limits import Limits
 
 
 class Inspection(Struct, frozen=True):
@@ -28,9 +29,8 @@ class Inspector(Protocol):
     """`sha256:...`."""
     runtime: str
     precision: str
-    accept_below: float | None
-    """Scores up to here may be accepted; None: uncalibrated, nothing may."""
-    reject_above: float | None
+    limits: Limits
+    """What its calibration knows in this precision."""
 
     def inspect(self, frame: FrameReady, pixels: NDArray[np.uint8]) -> Inspection:
         """Inspect borrowed pixels; blocking; RuntimeFault when the model fails. Keeps no reference to `pixels`."""

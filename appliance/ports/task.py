@@ -61,6 +61,10 @@ class Reading(Struct, frozen=True):
     findings: tuple[Finding, ...]
     preprocess_ms: float
     inference_ms: float
+    others: tuple[float, ...] = ()
+    """Image scores of the heads behind the deciding one, in the bundle's order."""
+    novelty: float | None = None
+    """Distance from everything that the bundle knows; None: it has no detector of unknown parts."""
 
 
 class FrameReader(Protocol):

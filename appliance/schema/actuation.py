@@ -38,6 +38,8 @@ class Cause(StrEnum):
     """Nearer to the next part than the gate can tell apart."""
     GATE_LATE = "gate_late"
     """The microcontroller noticed the gate position too late to move."""
+    OPERATOR = "operator"
+    """A person decided: at the line in parallel mode, or by hand with a part that had been held back."""
     PLC_NOT_READY = "plc_not_ready"
     """The part came while the PLC could not take a result: it is recorded as not inspected."""
 
@@ -57,6 +59,22 @@ class Actuation(Struct, frozen=True, tag=True):
     at_counts: EncoderCounts
     replayed: bool = False
     """True when the fact was read from the MCU's event memory after a gap."""
+
+
+class HandActuation(Struct, frozen=True, tag=True):
+    """State where a person put a part that had been held back. Topic `hand`, written by `line`.
+
+    The gate's own Actuation of the part stays what it is.
+    """
+
+    part: PartId
+    lane: Lane
+    cause: Cause
+    """Always OPERATOR."""
+    verdict_id: str
+    """`ManualVerdict.verdict_id` that it follows."""
+    person: str
+    at: HostNs
 
 
 class PlcAcknowledged(Struct, frozen=True, tag=True):

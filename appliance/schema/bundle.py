@@ -76,6 +76,9 @@ class Head(Struct, frozen=True):
     """File of the bundle with the task's own settings."""
     prefix: str = ""
     """Outputs of this head begin so, for example `detection.`; empty: all outputs are its own."""
+    calibration: GoodOnlyCalibration | None = None
+    """Limits on this head's own image score where it does not decide first; None: it has none. Those of the deciding
+    head are the manifest's."""
 
 
 class TensorSpec(Struct, frozen=True):
@@ -169,7 +172,30 @@ class ConfidenceCurve(Struct, frozen=True):
     right: int
     """Of these, how many were a defect."""
     error: float
-    """Expected calibration error on held-out data, in [0, 1]."""
+    """Expected calibration error, in [0, 1], of curves fitted without the part they speak of."""
+    method: Literal["isotonic", "temperature"] = "isotonic"
+    """How it was fitted; of both the one with the smaller log loss is kept."""
+    parts: int = 0
+    """Different parts among them; 0: not stated."""
+    log_losses: dict[str, float] = {}
+    """Mean log loss of each method in curves fitted without the part they speak of; empty: too few parts to tell."""
+    error_low: float | None = None
+    error_high: float | None = None
+    """Ends of the 95 % interval of `error`, parts drawn anew; None: too few parts."""
+
+
+class Novelty(Struct, frozen=True):
+    """Describe the detector of unknown parts beside the task."""
+
+    file: str
+    """npz of the bundle: what known parts look like in feature space."""
+    output: str
+    """Output of the first network that gives the features, (N, features)."""
+    scores: tuple[float, ...]
+    """Ascending novelty scores of known parts that the detector did not learn from, one per part, for conformal
+    p-values."""
+    kinds: tuple[str, ...] = ()
+    """Classes known to it, the good one among them."""
 
 
 class DataSnapshot(Struct, frozen=True):
@@ -199,6 +225,8 @@ class Manifest(Struct, frozen=True):
     versions: dict[str, str]
     confidence: tuple[ConfidenceCurve, ...] = ()
     """Fitted on groups that the model did not learn from; a finding of a class without a curve has no confidence."""
+    novelty: Novelty | None = None
+    """None: this bundle cannot tell what it does not know."""
     parent: str = ""
     """Id of the bundle this one was made from; empty: none."""
     evidence: tuple[str, ...] = ()

@@ -2,6 +2,8 @@
 
 from msgspec import Raw, Struct
 
+from appliance.schema.part import PartId
+
 
 class Accepted(Struct, frozen=True, tag=True):
     """Answer that the wish is granted; what follows shows in topics."""
@@ -64,5 +66,56 @@ class ResetFault(Struct, frozen=True, tag=True):
     operator: str
 
 
-Command = Replay | Drain | StageBundle | ActivateBundle | RollbackBundle | ResetFault
+class DecidePart(Struct, frozen=True, tag=True):
+    """Ask `record` to take a person's decision on a part: at the line in parallel mode, or in review."""
+
+    part: PartId
+    accept: bool
+    kind: str
+    """`good` or a class of the taxonomy."""
+    person: str
+    """Operator id, not a name."""
+    seconds: float
+    """From the picture's appearance to the answer."""
+    prediction_shown: bool = False
+
+
+class SeedPart(Struct, frozen=True, tag=True):
+    """Ask `record` to take the next part that enters as a known defect, put on the line to see whether it is found."""
+
+    kind: str
+    """Class of the defect."""
+    person: str
+    part: PartId | None = None
+    """The part itself where it is known already; None: the next one that enters."""
+
+
+class QuarantinePart(Struct, frozen=True, tag=True):
+    """Ask `record` to put a part that waits for a person into quarantine; only a re-inspection lets it out."""
+
+    part: PartId
+    person: str
+    why: str
+
+
+class ReinspectPart(Struct, frozen=True, tag=True):
+    """Ask `record` to let a person look again at a part: out of quarantine, decided already, or held by the machine."""
+
+    part: PartId
+    person: str
+    why: str
+
+
+Command = (
+    DecidePart
+    | SeedPart
+    | QuarantinePart
+    | ReinspectPart
+    | Replay
+    | Drain
+    | StageBundle
+    | ActivateBundle
+    | RollbackBundle
+    | ResetFault
+)
 Reply = Accepted | RefusedReply | Replayed

@@ -41,6 +41,17 @@ class Finding(Struct, frozen=True):
     """What was read, for text and codes; empty when it could not be read."""
 
 
+class HeadScore(Struct, frozen=True):
+    """State what one head of a bundle makes of a view."""
+
+    task: str
+    score: float
+    """Image score of the head; higher is more suspicious, nan is never accepted."""
+    accept_below: float | None = None
+    """Limits of this head on its score; None: uncalibrated."""
+    reject_above: float | None = None
+
+
 class ViewResult(Struct, frozen=True):
     """State what the model made of one camera's frame."""
 
@@ -55,3 +66,13 @@ class ViewResult(Struct, frozen=True):
     findings: tuple[Finding, ...]
     broken_rules: tuple[str, ...] = ()
     """One line per rule of the recipe that this view breaks; a view with any is never accepted."""
+    probability: float | None = None
+    """Calibrated probability in [0, 1] that the view shows a defect, by the curve of the image score; None:
+    uncalibrated."""
+    novelty: float | None = None
+    """Distance from everything that the bundle knows, comparable only within one bundle and precision; None: the
+    bundle has no detector of unknown parts."""
+    novelty_p: float | None = None
+    """Share of held-out known parts at least as unlike (conformal p-value), in (0, 1]; None as `novelty`."""
+    heads: tuple[HeadScore, ...] = ()
+    """Scores of the heads behind the deciding one, which is `score`; empty where there is one head."""

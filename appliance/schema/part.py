@@ -33,6 +33,21 @@ class PartEntered(Struct, frozen=True, tag=True):
     """Views that an ACCEPT of this part needs."""
     replayed: bool = False
     """True when the part was read from the MCU's event memory after a gap; nothing can be decided for it any more."""
+    close_counts: EncoderCounts = EncoderCounts(0)
+    """Encoder count at which the decision closes; with `BeltPosition` it moves `decide_by` back on a slow or stopped
+    belt, never forward. 0: unknown."""
+
+
+class BeltPosition(Struct, frozen=True, tag=True):
+    """State where the belt was. Topic `belt`, written by `line` with each answer of the microcontroller's clock."""
+
+    at: HostNs
+    at_uncertainty_ns: int
+    at_counts: EncoderCounts
+    fastest: float
+    """Largest speed that the belt is configured for, counts per s. 0: it was seen faster, and no deadline moves."""
+    boot: int = 0
+    """Boot nonce of the microcontroller whose encoder this is; it says nothing about parts of another boot."""
 
 
 class PartExposed(Struct, frozen=True, tag=True):

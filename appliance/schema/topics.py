@@ -4,13 +4,14 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from appliance.schema.actuation import Actuation, PlcAcknowledged
+from appliance.schema.actuation import Actuation, HandActuation, PlcAcknowledged
 from appliance.schema.audit import AuditRequest
 from appliance.schema.frame import FrameReady
 from appliance.schema.health import Alarm, Health
 from appliance.schema.label import Label
-from appliance.schema.part import PartEntered, PartExposed
-from appliance.schema.verdict import InspectionResult, ShadowResult, Verdict
+from appliance.schema.part import BeltPosition, PartEntered, PartExposed
+from appliance.schema.review import ManualVerdict, Seeded
+from appliance.schema.verdict import InspectionResult, SealedVerdict, ShadowResult, Verdict
 
 
 class Loss(StrEnum):
@@ -42,6 +43,11 @@ FRAME = "frame."
 RESULT = "result"
 VERDICT = "verdict"
 SHADOW = "shadow"
+SEALED = "sealed"
+MANUAL = "manual"
+SEED = "seed"
+BELT = "belt"
+HAND = "hand"
 ACTUATION = "actuation"
 PLC_ACKNOWLEDGED = "plc.acknowledged"
 LABEL = "label"
@@ -59,6 +65,11 @@ TOPICS: tuple[Topic, ...] = (
     Topic(RESULT, InspectionResult, "judge", "parts", Loss.REPLAY, HISTORY),
     Topic(VERDICT, Verdict, "judge", "parts", Loss.REPLAY, HISTORY),
     Topic(SHADOW, ShadowResult, "shadow", "parts at most", Loss.REPLAY, HISTORY),
+    Topic(SEALED, SealedVerdict, "judge", "parts, in parallel mode", Loss.REPLAY, HISTORY),
+    Topic(MANUAL, ManualVerdict, "record", "as people decide", Loss.REPLAY, HISTORY),
+    Topic(SEED, Seeded, "record", "rare", Loss.REPLAY, 256),
+    Topic(BELT, BeltPosition, "line", "answers of the MCU's clock", Loss.IGNORE),
+    Topic(HAND, HandActuation, "line", "as people decide", Loss.REPLAY, HISTORY),
     Topic(ACTUATION, Actuation, "line", "parts", Loss.REPLAY, HISTORY),
     Topic(PLC_ACKNOWLEDGED, PlcAcknowledged, "line", "parts", Loss.REPLAY, HISTORY),
     Topic(LABEL, Label, "record", "a few per minute", Loss.REPLAY, HISTORY),

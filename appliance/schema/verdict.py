@@ -37,6 +37,20 @@ class Reason(StrEnum):
     TOO_LATE = "too_late"
     MODEL_FAULT = "model_fault"
     NO_BUNDLE = "no_bundle"
+    UNKNOWN_DEFECT = "unknown_defect"
+    """The view resembles nothing that the bundle knows: human review required."""
+    NOVELTY_MISSING = "novelty_missing"
+    """The recipe asks for a detector of unknown parts and the bundle has none."""
+    CONFIDENT = "confident"
+    BETWEEN_BANDS = "between_bands"
+    LOW_CONFIDENCE = "low_confidence"
+    """The confidence that the part is free of a defect is under the band's lower end."""
+    NOT_CONFIRMED = "not_confirmed"
+    """A head that must confirm saw nothing."""
+    PROMISE_EXPIRED = "promise_expired"
+    """Limits by risk were found for another bundle or precision, or drift has tripped since."""
+    RANDOM_SAMPLE = "random_sample"
+    """Would be accepted, and was drawn for a person to look at."""
 
 
 class StageTimes(Struct, frozen=True):
@@ -83,7 +97,7 @@ class ShadowResult(Struct, frozen=True, tag=True):
     active: str
     """The bundle that judged the part."""
     active_disposition: Disposition
-    """What was decided."""
+    """What was decided, before the draw for the random sample."""
     finished: HostNs
 
     @property
@@ -102,3 +116,20 @@ class Verdict(Struct, frozen=True, tag=True):
     decide_by: HostNs
     sequence: int
     """1, 2, 3 ... within a run of `judge`; names this verdict to the microcontroller."""
+    sampling: float = 0.0
+    """Probability with which a part that would be accepted was drawn for a person to look at; 0: it was not in the
+    draw."""
+
+
+class SealedVerdict(Struct, frozen=True, tag=True):
+    """State what the model would decide in parallel mode. Topic `sealed`, written by `judge`; no verdict of a part.
+
+    It is kept and shown to nobody before a person has decided the part.
+    """
+
+    part: PartId
+    disposition: Disposition
+    reasons: tuple[Reason, ...]
+    decided: HostNs
+    decide_by: HostNs
+    result: InspectionResult

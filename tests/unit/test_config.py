@@ -2,11 +2,16 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from msgspec import inspect
+from msgspec.structs import replace
 
 from appliance.config import Config, Loaded, load
+from appliance.governance.approval import sign
 from appliance.schema.errors import ConfigError
+from appliance.schema.policy import Mode
+from tests.unit.approval_rig import AT, key_of
 
 STATION = """\
 [station]
@@ -272,6 +277,90 @@ def test_cameras_in_another_order_are_the_same_station(files: Files) -> None:
     files.station = STATION.replace("[judge]", side + "[judge]")
 
     assert first == files.load().digest
+
+
+RISK = """
+[policy.risk]
+accept_below = {0}
+reject_above = {1}
+escape_rate = 0.005
+assurance = 0.95
+defects = 598
+escaped = 0
+good = 900
+bundle = "sha256:1"
+precision = "f32"
+data = "d"
+"""
+
+
+@pytest.mark.parametrize(
+    ("added", "told"),
+    [
+        ("[policy.bands]\nreject_below = 0.96", ["policy.bands: reject_below 0.96", "accept_above 0.95", "swap"]),
+        ("[policy.class_bands.dent]\naccept_above = 0.6", ["policy.class_bands.dent: reject_below 0.7", "0.6"]),
+        ('[policy]\nbasis = "risk"', ["policy.risk: missing", "risk plan"]),
+        ('[policy]\nbasis = "luck"', ["policy.basis", "'luck'"]),
+        ("[policy]\nsample_share = 1.1", ["policy.sample_share", "<= 1", "1.1"]),
+        ("[policy]\nsampel_share = 0.1", ["policy.sampel_share: unknown key"]),
+        ('[policy]\nnovelty = "maybe"', ["policy.novelty", "'maybe'"]),
+        (RISK.format(2.0, 1.0), ["policy.risk: accept_below 2", "reject_above 1"]),
+        (RISK.format("nan", 1.0), ["policy.risk: accept_below nan"]),
+        ('mode = "automatic"', ["mode", "'automatic'"]),
+        ("version = 0", ["version", ">= 1"]),
+    ],
+)
+def test_a_policy_that_contradicts_itself_is_refused(files: Files, added: str, told: list[str]) -> None:
+    """Bands in the wrong order leave no part for a person; limits by risk need their promise beside them."""
+    files.recipe += added
+    fault = files.fault()
+
+    assert [] == [word for word in ["recipe.toml", *told] if word not in fault], fault
+
+
+def test_bands_may_touch(files: Files) -> None:
+    """A band of no width is a choice: nobody is asked."""
+    files.recipe += "[policy.bands]\nreject_below = 0.95\n" + RISK.format(1.0, 1.0)
+
+    assert 0.95 == files.load().recipe.policy.bands.reject_below
+
+
+def test_parallel_is_what_a_recipe_is_without_a_word(files: Files) -> None:
+    """Nothing that a person did not write lets the model drive the gate."""
+
+    assert (Mode.PARALLEL, 1, None) == (files.load().recipe.mode, files.load().recipe.version, files.load().approval)
+
+
+@pytest.mark.parametrize(
+    ("people", "told"),
+    [
+        ('people = { QE1 = "abc" }', ["approval.people.QE1", "32-byte", "'abc'", "recipe keygen"]),
+        (f'people = {{ QE1 = "{"A" * 40}" }}', ["approval.people.QE1", "32-byte"]),
+        ('people = { "Q E" = "x" }', ["approval.people"]),
+        (f'people = {{ QE1 = "{"A" * 43}=" }}\ntwo_persons = true', ["two_persons: demands 2", "lists 1"]),
+    ],
+)
+def test_a_key_that_is_none_is_refused(files: Files, people: str, told: list[str]) -> None:
+    """A mistake in a public key shows at the start, not when somebody signs."""
+    files.station += f"\n[approval]\n{people}\n"
+    fault = files.fault()
+
+    assert [] == [word for word in told if word not in fault], fault
+
+
+def test_an_approval_lies_beside_its_recipe(files: Files) -> None:
+    """It is read as it is, and the digest of the station covers it; what is no approval is refused in one line."""
+    recipe = replace(files.load().recipe, mode=Mode.PRIMARY)
+    without = files.load().digest
+    signed = sign(recipe, "", "QE1", AT, key_of("QE1"))
+    place = files.folder / "recipe.approval.json"
+    place.write_bytes(msgspec.json.encode(signed))
+
+    assert signed == files.load().approval
+    assert without != files.load().digest
+    for content in (b"", b"{}", b"\xff{", msgspec.json.encode(signed).replace(b'"person"', b'"preson"')):
+        place.write_bytes(content)
+        assert "recipe.approval.json: is no approval" in files.fault()
 
 
 def keys(kind: inspect.Type, path: str = "") -> list[tuple[str, inspect.Type]]:

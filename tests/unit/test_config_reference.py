@@ -5,10 +5,10 @@ import pytest
 from msgspec import inspect
 
 from appliance import config_reference
-from appliance.config import Camera, Config, Judge, Mcu, Mqtt, Plc, Record, Station
+from appliance.config import Camera, Config, Judge, Mcu, Mqtt, Parallel, Plc, Record, Signers, Station
 from appliance.config_reference import render
 
-TABLES = (Station, Camera, Mcu, Judge, Plc, Mqtt, Record)
+TABLES = (Station, Camera, Mcu, Judge, Plc, Mqtt, Record, Signers, Parallel)
 
 
 def rows() -> list[list[str]]:
