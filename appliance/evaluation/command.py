@@ -65,11 +65,11 @@ def run_evaluate(options: EvaluateOptions) -> int:
     precision = options.precision or _nearest(runtime, manifest.precision, same=runtime.name == manifest.runtime)
     loaded = load_bundle(options.bundle, runtime, precision, options.threads, any_precision=True)
     samples, remarks = _chosen(data, options, loaded)
-    with _shown("evaluate") as tell:
+    with shown("evaluate") as tell:
         found = appraise(loaded, data, samples, tell)
     rows: tuple[Disturbed, ...] = ()
     if options.robustness:
-        with _shown("robustness") as tell:
+        with shown("robustness") as tell:
             rows = run_robustness(loaded, data, samples, tell)
     report = report_of(loaded, data, found, remarks, rows)
     _deliver(options.json, report, [*remarks, *found.outcome.remarks])
@@ -145,7 +145,7 @@ def _nearest(runtime: Runtime, calibrated: str, *, same: bool) -> str:
 
 
 @contextmanager
-def _shown(what: str) -> Iterator[Tell]:
+def shown(what: str) -> Iterator[Tell]:
     """Give a function to tell the share done to; draws on stderr where that is a terminal."""
     if not sys.stderr.isatty():
         yield unheard

@@ -73,19 +73,39 @@ def by_part(rows: Sequence[Row], by_group: Mapping[str, LoadedBundle]) -> dict[s
     A part is bad when one of its pictures is. `worst`: as on the line, its worst picture decides; `mean`: the mean
     score of its pictures is held against the same limits. by_group: the bundle that judged each part.
     """
-    parts: defaultdict[str, list[Row]] = defaultdict(list)
-    for row in rows:
-        parts[row.group].append(row)
-    worst = [_worst(own) for own in parts.values()]
+    parts = _parts(rows)
+    worst = [_worst(own) for own in parts]
     mean = [
         replace(one, score=score, disposition=disposition(by_group[one.group], score))
-        for one, own in zip(worst, parts.values(), strict=True)
+        for one, own in zip(worst, parts, strict=True)
         for score in [sum(row.score for row in own) / len(own)]
     ]
     return {
         name: {"n": len(chosen), "image_auroc": auroc(scores_of(chosen), marks_of(chosen)), **_fields(bands(chosen))}
         for name, chosen in (("worst", worst), ("mean", mean))
     }
+
+
+def worst_of_parts(rows: Sequence[Row], views: int | None = None, seed: int = 0) -> list[Row]:
+    """Give one row to a part: all its defects, and score and disposition of its worst picture.
+
+    views: so many pictures of each part, drawn at random, tell its score; None: all.
+    """
+    generator = np.random.default_rng(seed)
+    found = []
+    for own in _parts(rows):
+        whole = _worst(own)
+        places = generator.permutation(len(own))[:views]
+        drawn = whole if views is None else _worst([own[place] for place in places])
+        found.append(replace(whole, score=drawn.score, disposition=drawn.disposition))
+    return found
+
+
+def _parts(rows: Sequence[Row]) -> list[list[Row]]:
+    parts: defaultdict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        parts[row.group].append(row)
+    return list(parts.values())
 
 
 def _worst(rows: Sequence[Row]) -> Row:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from appliance.datasets.sample import GOOD, DataSet, Sample
 from appliance.datasets.truth import class_mask, load_frame
-from appliance.decision.disposition import judge_view
+from appliance.decision.disposition import judge_score
 from appliance.evaluation.maps import Map, MapWatch, has_maps
 from appliance.evaluation.templates import show_template
 from appliance.ports.task import FrameReader
@@ -45,6 +45,10 @@ class Judged(Struct, frozen=True):
     bundle's head (semantic)."""
     fault: str = ""
     """Why there is no verdict, where the bundle cannot read this frame: on the line the part is held back."""
+    others: tuple[float, ...] = ()
+    """Image scores of the heads behind the deciding one."""
+    novelty: float | None = None
+    """Distance from everything that the bundle knows; None: it has no detector, or runs in another precision."""
 
 
 def judge_all(
@@ -80,14 +84,15 @@ def judge_all(
             yield Judged(sample, math.nan, disposition(loaded, math.nan), (), None, f"{sample.name}: {cause}")
         else:
             shown = watch.frame_map(shape) if watch else None
-            yield Judged(sample, reading.score, disposition(loaded, reading.score), reading.findings, shown)
+            said, known = disposition(loaded, reading.score), (reading.others, reading.novelty)
+            yield Judged(sample, reading.score, said, reading.findings, shown, "", *known)
         tell(number / len(samples))
 
 
 def disposition(loaded: LoadedBundle, score: float) -> Disposition:
     """Give what the bundle's limits make of a score."""
     limits = loaded.manifest.calibration
-    return judge_view(score, *((limits.accept_below, limits.reject_above) if limits else (None, None)))[0]
+    return judge_score(score, *((limits.accept_below, limits.reject_above) if limits else (None, None)))[0]
 
 
 def defects_of(sample: Sample, data: DataSet, features: frozenset[str] = frozenset()) -> tuple[str, ...]:

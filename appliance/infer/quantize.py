@@ -12,16 +12,13 @@ from numpy.typing import NDArray
 
 from appliance.datasets.header import SUFFIXES
 from appliance.datasets.pictures import as_frame, read_picture
-from appliance.imaging.tiling import tile_grid
 from appliance.schema.bundle import Manifest, Precision, TaskName
 from appliance.schema.errors import ConfigError
 from appliance.services._runtimes import open_runtime
 from appliance.storage import bundle as bundles
+from appliance.training.input_images import InputImages
 from appliance.training.package import Contents, Network, pack
 from appliance.training.quantize import FEWEST_IMAGES, GateResult, gate, quantized
-from kernels.canvas import CanvasPreprocessor
-from kernels.preprocess import Preprocessor
-from kernels.tiles import TileGatherer
 
 EVIDENCE = "evidence/int8.json"
 FINDING = 1
@@ -54,7 +51,7 @@ def run_quantize(options: QuantizeOptions) -> int:
     if options.out.exists():
         raise ConfigError(f"{options.out}: exists already and bundles are never overwritten; choose another folder")
     frames = _frames(options.images, manifest)
-    images = np.concatenate([_inputs(frame, manifest) for frame in frames])
+    images = np.concatenate([*map(InputImages(manifest.preprocessing).of, frames)])
     spec, runtime = manifest.models[0], open_runtime(options.runtime)
     model = quantized(origin.files[spec.file], images[0::2])
     result = gate(
@@ -67,6 +64,7 @@ def run_quantize(options: QuantizeOptions) -> int:
         return FINDING
     kept = {head.settings for head in manifest.heads} | set(manifest.evidence)
     others = {file.path for file in manifest.files} - {spec.file, spec.golden, manifest.preprocessing.golden}
+    others -= {manifest.novelty.file} if manifest.novelty else set()
     contents = Contents(
         heads=manifest.heads,
         networks={spec.name: Network(model, images[1::2])},
@@ -93,26 +91,6 @@ def _frames(folder: Path, manifest: Manifest) -> list[NDArray[np.uint8]]:
             "are the gate; add pictures as the line sees them"
         )
     return [as_frame(read_picture(path), manifest.preprocessing.pixel_format) for path in paths]
-
-
-def _inputs(frame: NDArray[np.uint8], manifest: Manifest) -> NDArray[np.uint8]:
-    """Give the input images of a frame: one, or its tiles."""
-    how, shape = manifest.preprocessing, (frame.shape[0], frame.shape[1])
-    if how.keep_aspect:
-        image = np.empty((1, how.rows, how.columns, 3), np.uint8)
-        CanvasPreprocessor(shape, how.pixel_format, how.roi, (how.rows, how.columns), how.shrink).run(frame, image[0])
-        return image
-    if how.tiling is None:
-        image = np.empty((1, how.rows, how.columns, 3), np.uint8)
-        Preprocessor(shape, how.pixel_format, how.roi, (how.rows, how.columns)).run(frame, image[0])
-        return image
-    grid = tile_grid(how, shape)
-    tiles = np.empty((len(grid.origins), how.rows, how.columns, 3), np.uint8)
-    gatherer = TileGatherer(
-        shape, how.pixel_format, np.array(grid.origins, np.int32), grid.tile_px, (how.rows, how.columns)
-    )
-    gatherer.run(frame, tiles)
-    return tiles
 
 
 def _told(result: GateResult) -> str:

@@ -14,12 +14,16 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from appliance.datasets.pictures import as_colour, as_frame, read_picture
-from appliance.decision.disposition import judge_view
+from appliance.decision.bands import UNCALIBRATED
+from appliance.decision.disposition import is_fault, judge_score
+from appliance.decision.novelty import p_value
+from appliance.decision.standing import uncalibrated
 from appliance.imaging.geometry import in_mm
 from appliance.infer.overlay import draw
 from appliance.ports.runtime import Runtime
 from appliance.ports.task import FrameReader, Reading
 from appliance.schema.errors import ConfigError, RuntimeFault
+from appliance.schema.verdict import Reason
 from appliance.services._inspector import LoadedBundle, load_bundle
 from appliance.services._runtimes import open_runtime
 from appliance.storage import bundle as bundles
@@ -84,28 +88,34 @@ def _nearest(runtime: Runtime, calibrated: str) -> str:
 def _entry(path: Path, reading: Reading, loaded: LoadedBundle) -> dict[str, Any]:
     calibration = loaded.manifest.calibration
     limits = (calibration.accept_below, calibration.reject_above) if calibration else (None, None)
-    disposition, reason = judge_view(reading.score, *limits)
-    held = _limits_hold(loaded)
+    disposition, reason = judge_score(reading.score, *limits)
+    known = loaded.manifest.novelty
+    if not loaded.calibration_holds and not is_fault(reading.score):
+        disposition, reason = UNCALIBRATED
     return {
         "image": str(path),
-        "score": reading.score if np.isfinite(reading.score) else None,
-        "disposition": disposition.value if held else None,
-        "reason": reason.value if held else "other_precision",
+        "score": _finite(reading.score),
+        "disposition": disposition.value,
+        "reason": reason.value,
+        "novelty": _finite(reading.novelty),
+        "novelty_p": p_value(reading.novelty, known.scores) if known else None,
         "findings": [msgspec.to_builtins(finding) for finding in reading.findings],
         "preprocess_ms": round(reading.preprocess_ms, 3),
         "inference_ms": round(reading.inference_ms, 3),
     }
 
 
-def _limits_hold(loaded: LoadedBundle) -> bool:
-    return loaded.precision == loaded.manifest.precision
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
 
 
 def _drawn(
     picture: NDArray[np.uint8], reading: Reading, entry: dict[str, Any], loaded: LoadedBundle
 ) -> NDArray[np.uint8]:
     features = {item.name for head in loaded.manifest.heads for item in head.classes if not item.defect}
-    said = entry["disposition"].upper() if entry["disposition"] else "no disposition in this precision"
+    said = entry["disposition"].upper()
+    if entry["reason"] == Reason.UNCALIBRATED:
+        said += f" ({entry['reason']})"
     count = len(reading.findings)
     headline = (
         f"{said}   score {reading.score:.3g}   {count} finding{'' if count == 1 else 's'}   {Path(entry['image']).name}"
@@ -132,7 +142,8 @@ def _report(options: InferOptions, loaded: LoadedBundle, entries: list[dict[str,
         "task": loaded.manifest.task.value,
         "runtime": loaded.runtime,
         "precision": loaded.precision,
-        "limits_hold": _limits_hold(loaded),
+        "limits_hold": loaded.calibration_holds,
+        "uncalibrated": uncalibrated(loaded.manifest, loaded.precision),
         "images": entries,
     }
     text = json.dumps(answer, indent=1, allow_nan=False) + "\n"
@@ -142,15 +153,13 @@ def _report(options: InferOptions, loaded: LoadedBundle, entries: list[dict[str,
     if options.json is not None:
         write_whole(Path(options.json), text.encode())
     sys.stdout.write("".join(f"{_line(entry)}\n" for entry in entries))
-    if not _limits_hold(loaded):
-        sys.stdout.write(
-            f"calibrated in {loaded.manifest.precision}, run in {loaded.precision}: its limits say nothing here\n"
-        )
+    if answer["uncalibrated"]:
+        sys.stdout.write(f"{answer['uncalibrated']}\n")
 
 
 def _line(entry: dict[str, Any]) -> str:
     score = "nan" if entry["score"] is None else f"{entry['score']:.3g}"
-    return f"{entry['disposition'] or '-':<10} {score:>8}  {entry['image']}: {_summed(entry['findings'])}"
+    return f"{entry['disposition']:<10} {score:>8}  {entry['image']}: {_summed(entry['findings'])}"
 
 
 def _summed(findings: list[dict[str, Any]]) -> str:

@@ -7,8 +7,9 @@ import msgspec
 from msgspec import Struct
 
 from appliance.config import Loaded
+from appliance.decision.standing import uncalibrated
 from appliance.imaging.tiling import input_pixels_per_mm, tile_grid, too_small
-from appliance.schema.bundle import GoodOnlyCalibration, Head, Manifest
+from appliance.schema.bundle import ConfidenceCurve, GoodOnlyCalibration, Head, Manifest
 from appliance.schema.errors import ConfigError
 from appliance.storage import bundle as bundles
 
@@ -22,9 +23,13 @@ class Scale(Struct, frozen=True):
 
 
 def describe(folder: Path, station: Loaded | None = None) -> str:
-    """Give the lines that `bundle show` prints; station: its cameras' scales instead of the training data's."""
+    """Give the lines that `bundle show` prints; station: its cameras' scales, and the precision that it runs in."""
     found = bundles.read(folder)
-    return "\n".join([found.id, *_about(found.manifest), *warnings(found.manifest, scales(found.manifest, station))])
+    manifest = found.manifest
+    precision = station.config.judge.precision if station is not None else manifest.precision
+    standing = f"warning: {uncalibrated(manifest, precision)}" if precision != manifest.precision else ""
+    lines = [found.id, *_about(manifest), *warnings(manifest, scales(manifest, station))]
+    return "\n".join([*lines, *filter(None, [standing])])
 
 
 def manifest_json(folder: Path) -> str:
@@ -48,7 +53,7 @@ def warnings(manifest: Manifest, known: tuple[Scale, ...]) -> Iterator[str]:
     """Yield a line for everything that a person should know before trusting this bundle."""
     classes = tuple(item for head in manifest.heads for item in head.classes)
     if manifest.calibration is None:
-        yield "warning: not calibrated: no part is accepted by this bundle; calibrate it"
+        yield "warning: uncalibrated: no limits are set, so by limits no part is accepted; calibrate it on good parts"
     if any(item.min_size_mm is not None for item in classes) and not known:
         yield "warning: no scale is known, so smallest defects cannot be checked; set mm_per_px of the camera"
     for scale in known:
@@ -61,6 +66,24 @@ def warnings(manifest: Manifest, known: tuple[Scale, ...]) -> Iterator[str]:
         density = input_pixels_per_mm(manifest.preprocessing, scale.frame_shape, scale.mm_per_px)
         for line in too_small(classes, density):
             yield f"warning: {scale.view}: {line}"
+
+
+def limits_line(calibration: GoodOnlyCalibration) -> str:
+    """Say what limits are and what they promise."""
+    return (
+        f"accept up to {calibration.accept_below:.4g}, reject over {calibration.reject_above:.4g}; overkill expected "
+        f"{calibration.overkill_expected:.1%}, at most {calibration.overkill_upper:.1%} (95 %, n={calibration.images})"
+    )
+
+
+def curve_line(curve: ConfidenceCurve) -> str:
+    """Say how a confidence was fitted and how well it holds."""
+    losses = ", ".join(f"{name} {loss:.3f}" for name, loss in curve.log_losses.items())
+    interval = "" if curve.error_low is None else f" ({curve.error_low:.3f} to {curve.error_high:.3f})"
+    return (
+        f"{curve.kind or 'image score'}: {curve.method}, expected calibration error {curve.error:.3f}{interval}, "
+        f"{curve.right} of {curve.count} right, {curve.parts} parts" + (f"; log loss {losses}" if losses else "")
+    )
 
 
 def _about(manifest: Manifest) -> Iterator[str]:
@@ -83,7 +106,11 @@ def _about(manifest: Manifest) -> Iterator[str]:
     rendered = round(data.images * data.synthetic_share)
     yield f"data       {data.images} images, {rendered} of them rendered, {data.sha256[:12]}"
     if manifest.calibration is not None:
-        yield f"limits     {_limits(manifest.calibration)}"
+        yield f"limits     {limits_line(manifest.calibration)}"
+    for curve in manifest.confidence:
+        yield f"confidence {curve_line(curve)}"
+    if not any(not curve.kind for curve in manifest.confidence):
+        yield "confidence uncalibrated: none of the image score was fitted, so by confidence nothing is accepted"
     for path in manifest.evidence:
         yield f"evidence   {path}"
     size = sum(file.bytes for file in manifest.files) / 1e6
@@ -93,10 +120,3 @@ def _about(manifest: Manifest) -> Iterator[str]:
 def _head(head: Head) -> str:
     names = ", ".join(item.name + ("" if item.defect else " (no defect)") for item in head.classes)
     return f"{head.task}: {names or 'any text'}"
-
-
-def _limits(calibration: GoodOnlyCalibration) -> str:
-    return (
-        f"accept up to {calibration.accept_below:.4g}, reject over {calibration.reject_above:.4g}; overkill expected "
-        f"{calibration.overkill_expected:.1%}, at most {calibration.overkill_upper:.1%} (95 %, n={calibration.images})"
-    )

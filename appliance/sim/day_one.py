@@ -17,8 +17,11 @@ from appliance.schema.frame import PixelFormat
 from appliance.sim.parts.dayone import good_frames, groups_of
 from appliance.sim.parts.photographs import open_photographs
 from appliance.sim.parts.renderer import SIZE
+from appliance.sim.parts.truth import GOOD
 from appliance.storage import bundle
 from appliance.training.anomaly import AnomalyOptions, fit_anomaly
+from appliance.training.fit_run import FitRun
+from appliance.training.novelty import with_novelty
 
 GOOD_FRAMES = 60
 """Enough for a limit whose overkill is at most 5 % with 95 % confidence (59 good images and none over the limit)."""
@@ -88,16 +91,21 @@ def fit_day_one(pictures: Pictures, folder: Path, say: Callable[[str], None]) ->
     """Fit and store the bundle; gives its id. Blocks for seconds."""
     begin = time.monotonic()
     say(f"fitting the day-one bundle from {GOOD_FRAMES} good parts ...")
+    runtime, created = OpenVinoRuntime(), datetime.now(UTC).isoformat(timespec="seconds")
+    groups = groups_of(GOOD_FRAMES, pictures.seed, pictures.images) if pictures.images else None
+    frames = list(_frames(pictures))
     fitted = fit_anomaly(
-        _frames(pictures),
+        frames,
         pictures.pixel_format,
-        OpenVinoRuntime(),
+        runtime,
         pictures.precision,
-        datetime.now(UTC).isoformat(timespec="seconds"),
+        created,
         AnomalyOptions(seed=pictures.seed),
-        groups=groups_of(GOOD_FRAMES, pictures.seed, pictures.images) if pictures.images else None,
+        groups=groups,
         progress=_bar if sys.stderr.isatty() else None,
     )
+    run = FitRun(runtime, pictures.precision, created, seed=pictures.seed)
+    fitted = with_novelty(fitted, frames, [GOOD] * len(frames), run, groups)
     identity = bundle.write(folder, fitted.manifest, fitted.files)
     calibration = fitted.manifest.calibration
     if calibration is not None:

@@ -6,6 +6,7 @@ other file, so the id stands for every byte of the bundle.
 
 import hashlib
 import io
+import math
 import os
 import shutil
 import stat
@@ -14,8 +15,9 @@ import tempfile
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -23,12 +25,19 @@ from msgspec import Struct
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from appliance.schema.bundle import BundleFile, Manifest, ModelSpec
+from appliance.schema.bundle import BundleFile, ConfidenceCurve, Head, Manifest, ModelSpec, Novelty
 from appliance.schema.errors import Refused, RuntimeFault
 
 FORMAT = 3
 MANIFEST = "manifest.json"
 LARGEST_FILE_BYTES = 1 << 30
+# Fields that bundles of this format were made without at first: at their defaults they are not written, so that those
+# bundles keep their ids and stay readable.
+LATER: Mapping[type[Struct], frozenset[str]] = {
+    Manifest: frozenset({"novelty"}),
+    Head: frozenset({"calibration"}),
+    ConfidenceCurve: frozenset({"method", "parts", "log_losses", "error_low", "error_high"}),
+}
 # What zipfile, zlib and numpy raise on a damaged npz.
 ARRAY_ERRORS = (
     ValueError,
@@ -69,8 +78,12 @@ class _Format(Struct):
 
 
 def canonical(manifest: Manifest) -> bytes:
-    """Give a manifest's canonical JSON: keys sorted, no white space, UTF-8."""
-    return msgspec.json.encode(manifest, order="sorted")
+    """Give a manifest's canonical JSON: keys sorted, no white space, UTF-8; `LATER` fields only where they say more."""
+    tree = msgspec.to_builtins(manifest)
+    _prune(Manifest, (tree,))
+    _prune(Head, tree["heads"])
+    _prune(ConfidenceCurve, tree["confidence"])
+    return msgspec.json.encode(tree, order="sorted")
 
 
 def bundle_id(manifest: Manifest) -> str:
@@ -138,6 +151,8 @@ def read(folder: Path) -> Bundle:
     if extra:
         raise RuntimeFault(f"bundle {folder}: {extra[0]} is not in the manifest; remove it or install the bundle again")
     files = {file.path: _verified(folder, file) for file in manifest.files}
+    if manifest.novelty is not None:
+        _check_novelty(folder, manifest, manifest.novelty)
     absent = sorted(_needed(manifest) - set(files))
     if absent or not manifest.heads or not manifest.models:
         what = absent[0] if absent else "a head or a model"
@@ -154,6 +169,32 @@ def arrays(bundle: Bundle, path: str) -> dict[str, NDArray[np.generic]]:
             return dict(content)
     except ARRAY_ERRORS as cause:
         raise RuntimeFault(f"bundle {bundle.folder}: {path} holds no plain arrays: {cause}; build it again") from cause
+
+
+def _prune(owner: type[Struct], rows: Iterable[dict[str, Any]]) -> None:
+    """Drop fields that came later where they hold their default."""
+    for one in msgspec.structs.fields(owner):
+        if one.name in LATER[owner]:
+            default = one.default if one.default_factory is msgspec.NODEFAULT else one.default_factory()
+            for row in rows:
+                if row[one.name] == default:
+                    del row[one.name]
+
+
+def _check_novelty(folder: Path, manifest: Manifest, novelty: Novelty) -> None:
+    """Refuse a detector that no part would ever look strange to."""
+    outputs = {one.name for model in manifest.models[:1] for one in model.outputs}
+    if novelty.output not in outputs:
+        raise RuntimeFault(
+            f"bundle {folder}: novelty reads {novelty.output!r:.60}, the network gives {', '.join(sorted(outputs))}; "
+            "build the bundle again"
+        )
+    scores = novelty.scores
+    if not scores or not all(map(math.isfinite, scores)) or list(scores) != sorted(scores):
+        raise RuntimeFault(
+            f"bundle {folder}: the {len(scores)} novelty scores must be finite, ascending and at least 1; build the "
+            "bundle again"
+        )
 
 
 def _texts(tree: object) -> Iterator[str]:
@@ -175,7 +216,8 @@ def _needed(manifest: Manifest) -> set[str]:
     settings = {head.settings for head in manifest.heads}
     how = manifest.preprocessing
     template = set() if how.template is None else {how.template.file}
-    return networks | settings | template | {how.golden} | set(manifest.evidence)
+    novelty = set() if manifest.novelty is None else {manifest.novelty.file}
+    return networks | settings | template | novelty | {how.golden} | set(manifest.evidence)
 
 
 def _verified(folder: Path, file: BundleFile) -> bytes:

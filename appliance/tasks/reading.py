@@ -55,7 +55,8 @@ class WholeReader:
         inferred = time.monotonic_ns()
         said = [head.interpret(tensors) for head in self.heads]
         findings = tuple(finding for one in said for finding in one.findings)
-        return Reading(_score(said), findings, (prepared - started) / MS, (inferred - prepared) / MS)
+        others = tuple(one.score for one in said[1:])
+        return Reading(_score(said), findings, (prepared - started) / MS, (inferred - prepared) / MS, others)
 
 
 class TiledReader:
@@ -79,7 +80,7 @@ class TiledReader:
         """Read borrowed pixels; blocking; keeps no reference. RuntimeFault when the model fails."""
         batch = self._session.input.shape[0]
         preparing = inferring = 0
-        said: list[Interpretation] = []
+        said: list[tuple[Interpretation, ...]] = []
         seen: list[Seen] = []
         for first in range(0, len(self._windows), batch):
             count = min(batch, len(self._windows) - first)
@@ -91,10 +92,12 @@ class TiledReader:
             preparing += prepared - started
             for index in range(count):
                 tile = first + index
-                one = [head.interpret(tensors, index) for head in self.heads[tile]]
-                said.append(Interpretation(_score(one), ()))
+                one = tuple(head.interpret(tensors, index) for head in self.heads[tile])
+                said.append(one)
                 seen += [Seen(finding, tile) for part in one for finding in part.findings]
-        return Reading(_highest(said), merge(seen, self._windows), preparing / MS, inferring / MS)
+        deciding, *others = [_highest(head) for head in zip(*said, strict=True)]
+        score = math.nan if any(math.isnan(one) for one in others) else deciding
+        return Reading(score, merge(seen, self._windows), preparing / MS, inferring / MS, tuple(others))
 
     def _gather(self, pixels: NDArray[np.uint8], first: int, count: int) -> None:
         try:

@@ -27,6 +27,7 @@ from appliance.storage import bundle as bundles
 from appliance.storage.whole_file import write_whole
 from appliance.trainer import confident, data_sheet, fits, study
 from appliance.trainer.confident import Answers
+from appliance.trainer.known_parts import with_detector
 from appliance.trainer.partition import Partition, partition
 from appliance.trainer.progress import part, shown
 from appliance.trainer.sheet import Made, sheet_of
@@ -146,7 +147,7 @@ def _fitted(data: DataSet, chosen: Partition, run: FitRun, wishes: Wishes, folde
     """Fit, or take up what a killed run had fitted already."""
     place = folder / "fitted"
     if not place.exists():
-        fitted = fits.fit(data, chosen.fit, run, wishes, chosen.defects)
+        fitted = with_detector(data, chosen, fits.fit(data, chosen.fit, run, wishes, chosen.defects), run)
         bundles.write(place, fitted.manifest, fitted.files)
     kept = bundles.read(place)
     return FittedBundle(replace(kept.manifest, files=()), dict(kept.files))
@@ -196,6 +197,7 @@ def _report(options: TrainOptions, identity: str, sheet: data_sheet.DataSheet) -
     sys.stdout.write(f"{options.out}: {identity}\n")
     for line in (*sheet.decision, *sheet.metrics):
         sys.stdout.write(f"  {data_sheet.sentence(line)}\n")
+    sys.stdout.write(f"  {sheet.unknown}\n")
     for remark in sheet.remarks:
         sys.stdout.write(f"  note: {remark}\n")
     sys.stdout.write(f"  {sheet.seconds:.0f} s; data sheet: {options.out / data_sheet.HTML}\n")

@@ -70,6 +70,14 @@ class Confidence(Struct, frozen=True):
     """Expected calibration error."""
     bins: tuple[tuple[float, float, float, float, int], ...]
     """(confidence, share right, low, high, count)."""
+    method: str = "isotonic"
+    """How it was fitted: the one of less log loss on parts left out."""
+    log_losses: dict[str, float] = {}
+    """Of each method that was tried."""
+    low: float | None = None
+    """Ends of the 95 % interval of the error, parts drawn anew; None: too few parts."""
+    high: float | None = None
+    parts: int = 0
 
 
 class Card(Struct, frozen=True):
@@ -116,6 +124,8 @@ class DataSheet(Struct, frozen=True):
     reject_above: float | None
     promise: str
     """What the limits promise, in words."""
+    unknown: str = ""
+    """What becomes of parts unlike everything known, in words."""
     confidences: tuple[Confidence, ...] = ()
     curve: tuple[CurvePoint, ...] = ()
     gap: Gap | None = None

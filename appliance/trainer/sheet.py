@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from appliance.datasets.sample import GOOD, DataSet, Sample
 from appliance.datasets.truth import load_frame
+from appliance.decision.novelty import false_unknown_rate
 from appliance.evaluation.appraisal import Appraisal
 from appliance.evaluation.judging import judge_all
 from appliance.evaluation.robustness import Disturbed
@@ -17,13 +18,16 @@ from appliance.learning import rates
 from appliance.learning.bootstrap import Interval
 from appliance.schema.bundle import GoodOnlyCalibration, Manifest, TaskName
 from appliance.schema.errors import RuntimeFault
+from appliance.schema.policy import Policy
 from appliance.services._inspector import LoadedBundle
 from appliance.trainer import confident, contact_sheet
 from appliance.trainer.confident import Answers
 from appliance.trainer.data_sheet import Confidence, CountRow, CurvePoint, DataSheet, Gap, Rate
+from appliance.trainer.known_parts import known_samples
 from appliance.trainer.partition import NO_TEST, Partition
 from appliance.trainer.study import HEADLINES
 from appliance.training.fit_run import FitRun
+from appliance.training.novelty import reason_without
 from appliance.training.package import FittedBundle
 
 DECISIONS = {
@@ -89,6 +93,7 @@ def sheet_of(made: Made) -> DataSheet:
         accept_below=calibration.accept_below if calibration else None,
         reject_above=calibration.reject_above if calibration else None,
         promise=promise(calibration),
+        unknown=unknown(manifest, known_samples(data.task, chosen)),
         confidences=_confidences(made),
         curve=made.curve,
         gap=made.gap,
@@ -114,6 +119,23 @@ def promise(calibration: GoodOnlyCalibration | None) -> str:
     return (
         f"The limits were set on {calibration.images} good ones that the model had not seen: overkill is expected at "
         f"{calibration.overkill_expected:.1%} and lies under {calibration.overkill_upper:.1%} with 95 % confidence."
+    )
+
+
+def unknown(manifest: Manifest, known: Sequence[Sample]) -> str:
+    """Say in words what becomes of parts unlike everything known."""
+    if manifest.novelty is None:
+        reason = reason_without(manifest, len({sample.group for sample in known}))
+        return (
+            f"It cannot tell a part unlike everything known: {reason}. A recipe that asks for it, as all do that do "
+            "not say otherwise, accepts nothing with this bundle."
+        )
+    rate, parts = Policy().unknown_rate, len(manifest.novelty.scores)
+    expected = false_unknown_rate(parts, rate)
+    return (
+        f"A part unlike everything known ({', '.join(manifest.novelty.kinds)}) is held as unknown. With the usual rate "
+        f"of {rate:.1%}, {expected:.1%} of known parts are expected to be held so too, by {parts} known parts that the "
+        "detector had not seen."
     )
 
 
@@ -193,7 +215,18 @@ def _rate(name: str, value: Any, known: Interval | None, pictures: int | None = 
 
 def _confidences(made: Made) -> tuple[Confidence, ...]:
     return tuple(
-        Confidence(curve.kind, curve.count, curve.right, curve.error, confident.bins(curve, made.answers[curve.kind]))
+        Confidence(
+            kind=curve.kind,
+            count=curve.count,
+            right=curve.right,
+            error=curve.error,
+            bins=confident.bins(curve, made.answers[curve.kind]),
+            method=curve.method,
+            log_losses=curve.log_losses,
+            low=curve.error_low,
+            high=curve.error_high,
+            parts=curve.parts,
+        )
         for curve in made.manifest.confidence
     )
 

@@ -25,6 +25,7 @@ from appliance.training.anomaly_scores import one_per_part, suspects_of
 from appliance.training.coreset import MOST_CANDIDATES
 from appliance.training.fit_run import FitRun
 from appliance.training.linear import Linear
+from appliance.training.novelty import inherited
 from appliance.training.package import Contents, FittedBundle, npz, pack
 
 Arrays = Mapping[str, NDArray[np.generic]]
@@ -99,7 +100,7 @@ def _updated(
             if place >= calibration.images
         ),
     )
-    return pack(contents, run.runtime, run.precision, run.threads)
+    return inherited(pack(contents, run.runtime, run.precision, run.threads), manifest, files)
 
 
 def _taken_in(

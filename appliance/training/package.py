@@ -23,6 +23,7 @@ from appliance.schema.bundle import (
     TensorSpec,
 )
 from appliance.schema.errors import ConfigError
+from appliance.training.novelty_graph import with_features
 from kernels.canvas import CanvasPreprocessor, scaled
 from kernels.preprocess import Preprocessor
 
@@ -82,17 +83,19 @@ class Contents(Struct, frozen=True):
 def pack(contents: Contents, runtime: Runtime, precision: str, threads: int = 2) -> FittedBundle:
     """Run every network on its golden images, in the runtime and precision of the line, and give the bundle.
 
+    Networks with our backbone get one output more, for the detector of unknown parts (training/novelty_graph.py).
     Blocks for a second. RuntimeFault when a network does not compile or run, ConfigError without golden images.
     """
     files = dict(contents.settings)
     models = []
     for name, network in contents.networks.items():
-        session = runtime.load(network.model, precision, threads)
+        model = with_features(network.model)
+        session = runtime.load(model, precision, threads)
         every = golden_outputs(session, golden_images(network.images))
         golden = {output: results for output, results in every.items() if output not in network.derived}
         spec = _model_spec(name, session, golden, network)
         models.append(spec)
-        files |= {spec.file: network.model, spec.golden: npz(golden)}
+        files |= {spec.file: model, spec.golden: npz(golden)}
     files[PREPROCESSING_GOLDEN] = npz(golden_preprocessing(contents.frame, contents.preprocessing))
     manifest = Manifest(
         format=BUNDLE_FORMAT,

@@ -10,12 +10,14 @@ import tifffile
 from msgspec.structs import replace
 
 from appliance.cli import main
+from appliance.config import Camera, Config, Judge, Loaded, Mcu, Station
 from appliance.datasets.pictures import as_frame, read_picture
 from appliance.infer.show import describe
 from appliance.runtimes.openvino import OpenVinoRuntime
 from appliance.schema.bundle import ClassSpec, TaskName
 from appliance.schema.errors import ConfigError
 from appliance.schema.frame import PixelFormat
+from appliance.schema.recipe import Recipe
 from appliance.storage import bundle
 from tests.contract.task_rig import SIZE, fitted, frames
 
@@ -56,17 +58,18 @@ def test_raw_and_colour_pictures_agree() -> None:
     assert np.array_equal(raw[2:-2, 2:-2], sampled[2:-2, 2:-2])
 
 
-def test_other_precision_says_that_limits_say_nothing(pictures, capsys: pytest.CaptureFixture[str]) -> None:
-    """Findings in another precision are shown, a disposition is not."""
+def test_other_precision_is_uncalibrated(pictures, capsys: pytest.CaptureFixture[str]) -> None:
+    """Findings in another precision are shown, without a confidence, and every picture is a person's."""
     if OpenVinoRuntime().choose() != "bf16":
         pytest.skip("this CPU has no bf16")
     arguments = ["infer", str(fitted(TaskName.DETECTION)), str(pictures[0]), "--precision", "bf16"]
 
     assert 0 == main(arguments)
-    assert "calibrated in f32, run in bf16: its limits say nothing here" in capsys.readouterr().out
+    assert "uncalibrated: calibrated in f32, run in bf16; nothing is accepted" in capsys.readouterr().out
     assert 0 == main([*arguments, "--json", "-"])
     told = json.loads(capsys.readouterr().out)
-    assert (None, "other_precision", False) == (
+    assert {None} >= {finding["confidence"] for finding in told["images"][0]["findings"]}
+    assert ("review", "uncalibrated", False) == (
         told["images"][0]["disposition"],
         told["images"][0]["reason"],
         told["limits_hold"],
@@ -110,10 +113,30 @@ def test_show_warns_of_what_cannot_be_seen(tmp_path) -> None:
     bundle.write(tmp_path / "coarse", replace(source.manifest, heads=heads, preprocessing=scaled), source.files)
     blind, coarse = describe(tmp_path / "blind"), describe(tmp_path / "coarse")
 
-    assert "warning: not calibrated: no part is accepted" in blind
+    assert "warning: uncalibrated: no limits are set, so by limits no part is accepted" in blind
     assert "warning: no scale is known" in blind
     assert "warning: training data: class scratch: smallest defect 0.2 mm is 1.1 px of the input image" in coarse
-    assert "not calibrated" not in coarse
+    assert "warning: uncalibrated" not in coarse
+
+
+def test_show_says_that_the_station_runs_another_precision(tmp_path) -> None:
+    """What was calibrated in one precision is uncalibrated in the station's."""
+    config = Config(
+        Station("st1", str(tmp_path), str(tmp_path / "run")),
+        Mcu(link="mcu", counts_per_mm=10, gate_mm=500, lead_mm=50, belt_mm_s=200),
+        {"top": Camera(producer="x.cti", serial="1", width_px=SIZE[0], height_px=SIZE[1])},
+    )
+    recipe = Recipe("r", 1, ("top",), "b")
+    said = {
+        precision: describe(
+            fitted(TaskName.DETECTION),
+            Loaded(replace(config, judge=Judge(precision=precision)), recipe, tmp_path / "s.toml", "0" * 64),
+        )
+        for precision in ("f32", "bf16")
+    }
+    warning = "warning: uncalibrated: calibrated in f32, run in bf16; nothing is accepted"
+
+    assert [False, True] == [warning in said[precision] for precision in ("f32", "bf16")]
 
 
 def test_show_prints_the_manifest(capsys: pytest.CaptureFixture[str]) -> None:
