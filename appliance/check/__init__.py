@@ -4,11 +4,13 @@ import sys
 from pathlib import Path
 
 from appliance.check.machine import machine
+from appliance.check.recipe import recipe
 from appliance.check.report import exit_code, render, to_json, write
 from appliance.check.units import LISTEN_S, service_reports
 from appliance.check.wires import wires
 from appliance.config import Loaded, load
 from appliance.schema.health import Component, Condition
+from appliance.services._wiring import bundle_folder
 
 __all__ = ["LISTEN_S", "exit_code", "main", "render", "run_check", "to_json"]
 
@@ -38,4 +40,5 @@ def run_check(loaded: Loaded, listen_s: float = LISTEN_S) -> list[Component]:
     found = Component(
         "configuration", Condition.OK, f"{loaded.path}, recipe {loaded.recipe.name}, digest {loaded.digest[:12]}"
     )
-    return [found, *machine(loaded), *wires(loaded, line_lives="line" in reports.alive), *reports.components]
+    decided = recipe(loaded, bundle_folder(loaded))
+    return [found, *decided, *machine(loaded), *wires(loaded, line_lives="line" in reports.alive), *reports.components]

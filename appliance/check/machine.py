@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from appliance.config import Camera, Config, Loaded
+from appliance.decision.standing import uncalibrated
 from appliance.schema.errors import RuntimeFault
 from appliance.schema.health import Component, Condition
 from appliance.services._wiring import bundle_folder
@@ -142,16 +143,16 @@ def model_bundle(folder: Path, config: Config) -> Component:
     manifest, judge = found.manifest, config.judge
     if (manifest.runtime, manifest.precision) != (judge.runtime, judge.precision):
         cause = (
-            f"calibrated in {manifest.runtime} {manifest.precision}, judge is set to {judge.runtime} {judge.precision}"
+            f"uncalibrated: calibrated in {manifest.runtime} {manifest.precision}, judge is set to {judge.runtime} "
+            f"{judge.precision}"
         )
         remedy = (
             f'set judge.runtime = "{manifest.runtime}" and judge.precision = "{manifest.precision}", or calibrate again'
         )
         return Component("bundle", Condition.FAILED, cause, remedy)
-    if manifest.calibration is None:
-        return Component(
-            "bundle", Condition.DEGRADED, "uncalibrated: nothing is accepted", "calibrate it on good parts"
-        )
+    lacking = uncalibrated(manifest, judge.precision)
+    if lacking:
+        return Component("bundle", Condition.DEGRADED, lacking, "calibrate it on good parts")
     return Component(
         "bundle", Condition.OK, f"{found.id[:19]} {manifest.task}, {manifest.runtime} {manifest.precision}"
     )

@@ -54,8 +54,12 @@ class Handshake:
         stale_ms: int = 500,
         recipe: int = 0,
         recipe_hash: int = 0,
+        late_stops: bool = True,
     ) -> None:
-        """Begin a session (1 to 2**32 - 1, random per start of the process) with nothing known about the PLC."""
+        """Begin a session (1 to 2**32 - 1, random per start of the process) with nothing known about the PLC.
+
+        late_stops: whether parts in a row without a decision in time ask for a line stop.
+        """
         self._session = _checked_session(session)
         self._now = now
         self._ack_timeout = ack_timeout_ms * MS
@@ -73,7 +77,7 @@ class Handshake:
         self._machine_ready = self._degraded = self._maintenance = False
         self._error = ErrorCode.NONE
         self._unready_part = False
-        self._lateness = Lateness()
+        self._lateness = Lateness(stops=late_stops)
         self._missed = 0
         self._request_echo = 0
         self._job: int | None = None

@@ -6,12 +6,15 @@ from datetime import UTC, datetime
 from msgspec import Struct
 
 from appliance.outputs.outbox import ALARM, RESULT, Entry
-from appliance.schema.actuation import Actuation
+from appliance.schema.actuation import Actuation, HandActuation
 from appliance.schema.clocks import MS, HostNs, S, UtcNs
 from appliance.schema.health import Alarm
+from appliance.schema.review import ManualVerdict
 from appliance.schema.verdict import InspectionResult, Verdict
 
 SCHEMA = "firstshift.result.1"
+MANUAL_SCHEMA = "firstshift.manual.1"
+HAND_SCHEMA = "firstshift.hand.1"
 ALARM_SCHEMA = "firstshift.alarm.1"
 
 
@@ -65,6 +68,36 @@ def result_entry(identity: Identity, actuation: Actuation, part: PartFacts, utc_
     }
     key = f"result:{actuation.part}"
     return Entry(key, RESULT, f"{identity.prefix}/result", payload, *_delivery(identity, SCHEMA, utc_now))
+
+
+def manual_entry(identity: Identity, verdict: ManualVerdict, utc_now: UtcNs, now: HostNs) -> Entry:
+    """Give the message that tells what a person decided about a part; the person stays in the record."""
+    payload = {
+        "schema": MANUAL_SCHEMA,
+        "verdict_id": verdict.verdict_id,
+        "station": identity.prefix.removeprefix("insp/v1/"),
+        "part": str(verdict.part),
+        "accept": verdict.accept,
+        "kind": verdict.kind,
+        "occasion": verdict.occasion.value,
+        "decided": _utc(verdict.decided, utc_now, now),
+    }
+    key = f"manual:{verdict.verdict_id}"
+    return Entry(key, RESULT, f"{identity.prefix}/manual", payload, *_delivery(identity, MANUAL_SCHEMA, utc_now))
+
+
+def hand_entry(identity: Identity, hand: HandActuation, utc_now: UtcNs, now: HostNs) -> Entry:
+    """Give the message that tells where a person put a part after the gate."""
+    payload = {
+        "schema": HAND_SCHEMA,
+        "verdict_id": hand.verdict_id,
+        "station": identity.prefix.removeprefix("insp/v1/"),
+        "part": str(hand.part),
+        "lane": hand.lane.value,
+        "moved": _utc(hand.at, utc_now, now),
+    }
+    key = f"hand:{hand.verdict_id}"
+    return Entry(key, RESULT, f"{identity.prefix}/hand", payload, *_delivery(identity, HAND_SCHEMA, utc_now))
 
 
 def alarm_entry(

@@ -151,6 +151,7 @@ CAUSE_CODES = {
     Cause.TOO_CLOSE: 9,
     Cause.GATE_LATE: 10,
     Cause.PLC_NOT_READY: 11,
+    Cause.OPERATOR: 12,
 }
 
 

@@ -56,10 +56,10 @@ class Counts(Struct, frozen=True):
 
 
 def is_good(actuation: Actuation) -> bool:
-    """Tell whether Pass may be shown: the gate let the part through on an ACCEPT that was in hand in time."""
+    """Tell whether Pass may be shown: the gate let the part through on an ACCEPT, or a person's, in hand in time."""
     return (
         actuation.lane is Lane.ACCEPT
-        and actuation.cause is Cause.ACCEPTED
+        and actuation.cause in {Cause.ACCEPTED, Cause.OPERATOR}
         and actuation.disposition is Disposition.ACCEPT
     )
 

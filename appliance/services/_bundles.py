@@ -128,6 +128,10 @@ class Bundles:
         bundle, fault = self._fault
         if bundle == self.active.bundle:
             return Component("bundle", Condition.DEGRADED, fault, "see the log; roll the bundle back")
+        if not self.active.limits.calibrated:
+            told = f"{self.active.bundle} is uncalibrated in {self.active.precision}: nothing is accepted"
+            remedy = "calibrate it on good parts, or run it in the precision that it was calibrated in"
+            return Component("bundle", Condition.DEGRADED, told, remedy)
         return Component("bundle", Condition.OK, self.active.bundle)
 
     def _staging(self) -> str:

@@ -12,21 +12,26 @@ from numpy.typing import NDArray
 from appliance.decision import rules as logic
 from appliance.decision import text_rules
 from appliance.decision.calibration import conformal_p_value
+from appliance.decision.novelty import Known, p_value, read_known
 from appliance.imaging.geometry import in_mm
+from appliance.learning.confidence import confidence_of
 from appliance.ports.inspector import Inspection
 from appliance.ports.runtime import Runtime, Session
-from appliance.ports.task import FrameReader
-from appliance.schema.bundle import TaskName
+from appliance.ports.task import FrameReader, Reading
+from appliance.schema.bundle import Manifest, TaskName
 from appliance.schema.clocks import HostNs
 from appliance.schema.errors import ConfigError, RuntimeFault
-from appliance.schema.finding import Box, Finding, ViewResult
+from appliance.schema.finding import Box, Finding, HeadScore, ViewResult
 from appliance.schema.frame import FrameReady
+from appliance.schema.limits import READ, Limits
+from appliance.schema.policy import Policy
 from appliance.schema.rule import Code, Rule, Text
 from appliance.services._runtimes import open_runtime
 from appliance.storage import bundle as bundles
 from appliance.storage import golden
 from appliance.tasks.codes import CodeReader
 from appliance.tasks.confidence import ConfidentReader
+from appliance.tasks.novelty import FeatureSession, NovelReader
 from appliance.tasks.opening import Parts, open_reader
 
 
@@ -38,6 +43,7 @@ class RecipeView(Struct, frozen=True):
     """Scale of each view that has one."""
     serials: Mapping[str, frozenset[str]] = {}
     """Allowed texts by the name of their list."""
+    policy: Policy = Policy()
 
 
 class LoadedBundle:
@@ -48,6 +54,12 @@ class LoadedBundle:
         self.bundle, self.manifest, self.sessions = bundle, bundle.manifest, sessions
         first = next(iter(sessions.values()))
         self.runtime, self.precision = first.runtime, first.precision
+        self._known = _known(bundle)
+
+    @property
+    def calibration_holds(self) -> bool:
+        """Whether it runs in the precision that it was calibrated in; in any other it is uncalibrated."""
+        return self.precision == self.manifest.precision
 
     def reader(
         self,
@@ -60,13 +72,32 @@ class LoadedBundle:
         regions: where text is looked for, the whole view if none. patterns: what rules ask of the text in each region,
         None standing for the whole view.
         """
-        parts = Parts(self.manifest, self.bundle.files, lambda path: bundles.arrays(self.bundle, path), self.sessions)
+        sessions, watched = self.sessions, None
+        if self.manifest.novelty is not None and self.calibration_holds:
+            name = self.manifest.models[0].name
+            watched = FeatureSession(sessions[name], self.manifest.novelty.output)
+            sessions = {**sessions, name: watched}
+        parts = Parts(self.manifest, self.bundle.files, lambda path: bundles.arrays(self.bundle, path), sessions)
         try:
             reader = open_reader(parts, frame_shape, tuple(regions), patterns)
         except ValueError as cause:
             raise RuntimeFault(f"bundle {self.bundle.folder}: {cause}") from cause
+        if watched is not None and self._known is not None:
+            reader = NovelReader(reader, watched, self._known)
         curves = self.manifest.confidence
-        return ConfidentReader(reader, curves) if curves else reader
+        return ConfidentReader(reader, curves) if curves and self.calibration_holds else reader
+
+
+def _known(bundle: bundles.Bundle) -> Known | None:
+    """Give what known parts look like; RuntimeFault when the detector and the network do not fit together."""
+    novelty = bundle.manifest.novelty
+    if novelty is None:
+        return None
+    spec = next(one for one in bundle.manifest.models[0].outputs if one.name == novelty.output)
+    try:
+        return read_known(bundles.arrays(bundle, novelty.file), spec.shape[-1])
+    except RuntimeFault as cause:
+        raise RuntimeFault(f"bundle {bundle.folder}: {novelty.file}: {cause}") from cause
 
 
 class _View:
@@ -102,21 +133,23 @@ class BundleInspector:
     ) -> None:
         """Take a verified bundle, what the recipe asks beside it, and the calendar that expiry dates are held against.
 
-        ConfigError when a rule asks for text and the bundle reads none.
+        ConfigError when a rule asks for text and the bundle reads none, or the policy names what the bundle has not.
         """
         self._loaded, self._recipe = loaded, recipe or RecipeView()
         self._today = today or (lambda: datetime.now(UTC).date())
-        calibration = loaded.manifest.calibration
+        holds, calibration = loaded.calibration_holds, loaded.manifest.calibration
         self.bundle = loaded.bundle.id
         self.runtime = loaded.runtime
         self.precision = loaded.precision
-        self.accept_below = calibration.accept_below if calibration else None
-        self.reject_above = calibration.reject_above if calibration else None
-        self._scores = calibration.scores if calibration else ()
+        self.limits = limits_of(loaded.manifest, holds=holds)
+        self._scores = calibration.scores if calibration and holds else ()
+        self._curve = next((curve for curve in loaded.manifest.confidence if holds and not curve.kind), None)
+        self._known = loaded.manifest.novelty if holds else None
         self._format = loaded.manifest.preprocessing.pixel_format
         self._views: dict[tuple[str, int, int], _View] = {}
         for rule in self._recipe.rules:
             _check_rule(rule, loaded, self._recipe.rules)
+        _check_policy(self._recipe.policy, loaded.manifest, loaded.bundle.folder.name)
 
     def inspect(self, frame: FrameReady, pixels: NDArray[np.uint8]) -> Inspection:
         """Inspect borrowed pixels; RuntimeFault when the frame is not of the bundle's format or the model fails."""
@@ -137,6 +170,10 @@ class BundleInspector:
             p_value=conformal_p_value(reading.score, self._scores) if self._scores else None,
             findings=findings,
             broken_rules=self._broken(view, frame.camera, findings),
+            probability=confidence_of(self._curve, reading.score) if self._curve else None,
+            novelty=reading.novelty,
+            novelty_p=p_value(reading.novelty, self._known.scores) if self._known else None,
+            heads=self._others(reading),
         )
         return Inspection(result, reading.preprocess_ms, reading.inference_ms, HostNs(time.monotonic_ns()))
 
@@ -158,6 +195,15 @@ class BundleInspector:
             self._views[key] = _View(frame.camera, frame, self._loaded, self._recipe)
         return self._views[key]
 
+    def _others(self, reading: Reading) -> tuple[HeadScore, ...]:
+        """Give what the heads behind the deciding one say, with their own limits."""
+        found = []
+        for head, score in zip(self._loaded.manifest.heads[1:], reading.others, strict=False):
+            own = head.calibration if self._loaded.calibration_holds else None
+            limits = (own.accept_below, own.reject_above) if own else (None, None)
+            found.append(HeadScore(head.task, score, *limits))
+        return tuple(found)
+
     def _broken(self, view: _View, camera: str, findings: tuple[Finding, ...]) -> tuple[str, ...]:
         if not view.rules:
             return ()
@@ -170,6 +216,23 @@ class BundleInspector:
             *logic.broken(view.rules, camera, findings, view.mm_per_px),
             *(line for line in read if line is not None),
         )
+
+
+def limits_of(manifest: Manifest, *, holds: bool) -> Limits:
+    """Give what a bundle's calibration knows; holds: whether it runs in the precision that it was calibrated in."""
+    curve = next((one for one in manifest.confidence if not one.kind and one.count), None)
+    calibration = manifest.calibration if holds else None
+    defects = {item.name: head.task.value for head in reversed(manifest.heads) for item in head.classes if item.defect}
+    features = {item.name for head in manifest.heads for item in head.classes} - defects.keys()
+    return Limits(
+        accept_below=calibration.accept_below if calibration else None,
+        reject_above=calibration.reject_above if calibration else None,
+        base_rate=curve.right / curve.count if curve and holds else None,
+        task=manifest.task.value,
+        kinds=defects,
+        features=READ | features,
+        known_parts=len(manifest.novelty.scores) if manifest.novelty and holds else 0,
+    )
 
 
 def _check_rule(rule: Rule, loaded: LoadedBundle, rules: Sequence[Rule]) -> None:
@@ -193,6 +256,19 @@ def _check_rule(rule: Rule, loaded: LoadedBundle, rules: Sequence[Rule]) -> None
             raise ConfigError(
                 f"recipe: rule {rule.name}: {kind!r} is no class of bundle {name}, classes are "
                 f"{', '.join(sorted(known))}; correct the spelling or use another bundle"
+            )
+
+
+def _check_policy(policy: Policy, manifest: Manifest, name: str) -> None:
+    """Refuse bands of a class, or a role of a head, that the bundle has not: misspelt they would never be used."""
+    classes = {item.name for head in manifest.heads for item in head.classes}
+    tasks = {head.task.value for head in manifest.heads}
+    for what, named, known in (("class_bands", policy.class_bands, classes), ("heads", policy.heads, tasks)):
+        odd = next((one for one in named if one not in known), None)
+        if odd is not None:
+            raise ConfigError(
+                f"recipe: policy.{what}: {odd!r} is not in bundle {name}, known are {', '.join(sorted(known))}; "
+                "correct the spelling or use another bundle"
             )
 
 

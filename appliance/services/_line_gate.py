@@ -1,8 +1,13 @@
 """Tell the microcontroller its geometry, and read what it says of its gate."""
 
+from msgspec import Struct
+
 from appliance.config import Camera, Mcu
-from appliance.schema.actuation import Cause
-from appliance.schema.verdict import Disposition, Verdict
+from appliance.schema.actuation import Actuation, Cause, Lane
+from appliance.schema.clocks import HostNs
+from appliance.schema.part import PartEntered
+from appliance.schema.verdict import Disposition
+from appliance.services._authority import BY_HAND
 from firmware_bridge import messages as mcu
 from firmware_bridge.configuration import configuration
 
@@ -19,16 +24,60 @@ GATE_CAUSE = {
 }
 
 
-def held_disposition(verdict: Verdict | None, event: mcu.GateEvent, *, replayed: bool) -> Disposition:
-    """Give the verdict that was in hand when the gate acted.
+class OnBelt(Struct):
+    """Hold a part between sensor and gate."""
 
-    Of a part that an earlier process handled (`replayed`, no verdict known here) the microcontroller's memory tells: it
-    opens on an ACCEPT only, and names the verdict it acted on.
+    entered: PartEntered
+    inspect: bool
+    """False: the PLC could not take a result when the part came; it is never accepted."""
+    said: Disposition | None = None
+    """What was decided, by the model or a person; None: nothing yet."""
+    late: bool = False
+    sequence: int = 0
+    """Names the decision to the microcontroller."""
+    accept_sent: bool = False
+    decided: HostNs | None = None
+    exposures: int = 0
+
+
+def account(part: OnBelt | None, event: mcu.GateEvent, *, replayed: bool) -> tuple[Cause, Disposition]:
+    """Give why a part met the gate as it did, and what was decided about it.
+
+    Of a part that an earlier process handled (`replayed`, nothing known here) the microcontroller's memory tells: it
+    opens on an accept only, and names the decision that it acted on.
     """
-    if verdict is not None:
-        return verdict.disposition
+    cause = _cause(part, event)
     accepted = event.cause == mcu.GateCause.ACCEPTED and event.verdict_seq > 0
-    return Disposition.ACCEPT if replayed and accepted else Disposition.NO_VERDICT
+    if accepted and (replayed if part is None or part.said is None else part.accept_sent):
+        return cause, Disposition.ACCEPT  # a reject after it may have come too late for the gate
+    if part is not None and part.said is not None:
+        return cause, part.said
+    return cause, Disposition.REJECT if cause is Cause.OPERATOR and not accepted else Disposition.NO_VERDICT
+
+
+def _cause(part: OnBelt | None, event: mcu.GateEvent) -> Cause:
+    if part is not None and event.cause in {mcu.GateCause.NO_DECISION, mcu.GateCause.DECIDED_REJECT}:
+        if not part.inspect:
+            return Cause.PLC_NOT_READY
+        if part.late:
+            return Cause.LATE
+    decided = event.cause in {mcu.GateCause.ACCEPTED, mcu.GateCause.DECIDED_REJECT}
+    return Cause.OPERATOR if decided and event.verdict_seq & BY_HAND else GATE_CAUSE[mcu.GateCause(event.cause)]
+
+
+def restarted(part: OnBelt, now: HostNs) -> Actuation:
+    """State what became of a part on the belt when the microcontroller restarted: its gate fell to reject."""
+    entered = part.entered
+    return Actuation(
+        part=entered.part,
+        lane=Lane.REJECT,
+        cause=Cause.FAULT,
+        disposition=part.said or Disposition.NO_VERDICT,
+        verdict_sequence=0,
+        at=now,
+        at_tick=entered.at_tick,
+        at_counts=entered.at_counts,
+    )
 
 
 def geometry(settings: Mcu, cameras: dict[str, Camera]) -> mcu.Configure:

@@ -1,10 +1,13 @@
-"""Word the health of the line's two wires for the technician who reads it at night."""
+"""Word the health and the alarms of the line's two wires for the technician who reads them at night."""
 
 from collections.abc import Sequence
 
+from msgspec import Struct
+
 from appliance.schema.clocks import MS
 from appliance.schema.health import Component, Condition
-from firmware_bridge.messages import Fault, State
+from firmware_bridge.events import EventsLost
+from firmware_bridge.messages import ConfigureAck, ConfigureReason, Fault, FaultEvent, State
 
 LINK_SILENCE = 500 * MS
 """Statistics come every 100 ms; five in a row missing mean a broken link."""
@@ -33,3 +36,18 @@ def plc_health(problem: tuple[str, str], *, required: bool) -> Component:
     if not cause:
         return Component("plc", Condition.OK)
     return Component("plc", Condition.DEGRADED, cause + ("; all parts reject" if required else ""), remedy)
+
+
+def mcu_alarm(message: Struct) -> tuple[str, str] | None:
+    """Give kind and text of the alarm that a message of the microcontroller is; None for most."""
+    match message:
+        case ConfigureAck() if not message.accepted:
+            reason = ConfigureReason(message.reason).name.lower()
+            return "mcu_configuration", f"microcontroller refused its configuration: {reason}; check [mcu]"
+        case EventsLost():
+            text = f"{message.count} events of the microcontroller are gone; its counters tell the rest"
+            return "mcu_events_lost", text
+        case FaultEvent():
+            fault = Fault(message.fault).name.lower()
+            return "mcu_fault", f"microcontroller latched {fault}; clear the belt, then reset the fault"
+    return None

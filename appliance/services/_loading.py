@@ -30,7 +30,7 @@ def load_bundle(loaded: Loaded, path: str, runtime: str = "") -> BundleInspector
         runtime or settings.runtime,
         settings.precision,
         settings.threads,
-        RecipeView(recipe.rules, scales, loaded.serials),
+        RecipeView(recipe.rules, scales, loaded.serials, recipe.policy),
         allow_cpu=recipe.allow_cpu,
         engines=loaded.state / "engines",
     )

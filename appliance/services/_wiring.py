@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -14,10 +15,14 @@ from appliance.ports.device import Device
 from appliance.ports.node import Node
 from appliance.schema.clocks import MS
 from appliance.schema.errors import ApplianceError, ConfigError
+from appliance.schema.policy import Mode
 from appliance.schema.topics import SHADOW
 from appliance.services import SERVICES
 from appliance.services._idle import cpu_runtime, step_aside
 from appliance.services._loop import Loop, SystemClock
+
+if TYPE_CHECKING:
+    from appliance.governance.approval import Primary
 
 
 def units(loaded: Loaded) -> tuple[str, ...]:
@@ -71,7 +76,9 @@ def _judge(loaded: Loaded) -> tuple[Node, Mapping[str, Device]]:
     from appliance.services._loading import load_bundle, proof_command
     from appliance.services._staging import BACKGROUND, ORDINARY, SWITCH_INTERVAL_S, BundleStager
     from appliance.services.judge import JudgeNode
+    from appliance.storage.promise import FILE, PromiseFile
 
+    primary = primary_of(loaded)  # before anything that takes time: without it the service does not start
     settings, mcu = loaded.config.judge, loaded.config.mcu
     node = JudgeNode(
         tuple(loaded.config.camera),
@@ -80,6 +87,9 @@ def _judge(loaded: Loaded) -> tuple[Node, Mapping[str, Device]]:
         tolerance_ns=int(settings.pairing_tolerance_ms * MS),
         tolerance_counts=int(settings.pairing_tolerance_ms / 1000 * mcu.belt_mm_s * mcu.counts_per_mm) + 1,
         margin_ns=int(settings.margin_ms * MS),
+        policy=loaded.recipe.policy,
+        promise=PromiseFile(loaded.state / FILE, loaded.recipe.name, loaded.recipe.version),
+        primary=primary,
         pid=os.getpid(),
     )
     sys.setswitchinterval(SWITCH_INTERVAL_S)
@@ -102,7 +112,7 @@ def _shadow(loaded: Loaded) -> tuple[Node, Mapping[str, Device]]:
     except ApplianceError as error:  # nothing waits for it: it stays up, says why, and is not started again and again
         fault = str(error)
     frames = RingReader(loaded.runtime, SHADOW, lease=False)
-    return ShadowNode(loaded.recipe.views, frames, inspector, fault, os.getpid()), {}
+    return ShadowNode(loaded.recipe.views, frames, inspector, loaded.recipe.policy, fault, os.getpid()), {}
 
 
 def _line(loaded: Loaded) -> tuple[Node, Mapping[str, Device]]:
@@ -112,20 +122,30 @@ def _line(loaded: Loaded) -> tuple[Node, Mapping[str, Device]]:
     from appliance.outputs.handshake import Handshake
     from appliance.outputs.modbus import ModbusServer
     from appliance.schema.clocks import HostNs
+    from appliance.services._authority import authority
     from appliance.services.line import LineNode
     from firmware_bridge.board import PtyBoard
     from firmware_bridge.device import McuDevice
 
+    primary = primary_of(loaded)
     now = HostNs(time.monotonic_ns())
     plc = loaded.config.plc
     content = msgspec.json.encode(loaded.recipe, order="deterministic")
     recipe = (loaded.recipe.number, int.from_bytes(hashlib.sha256(content).digest()[:4], "big"))
+    handshake = Handshake(
+        secrets.randbelow((1 << 32) - 1) + 1,
+        now,
+        ack_timeout_ms=plc.ack_timeout_ms,
+        stale_ms=plc.stale_ms,
+        late_stops=primary is not None,
+    )
     node = LineNode(
         loaded.config.mcu,
         loaded.config.camera,
         loaded.recipe.views,
-        Handshake(secrets.randbelow((1 << 32) - 1) + 1, now, ack_timeout_ms=plc.ack_timeout_ms, stale_ms=plc.stale_ms),
+        handshake,
         plc_required=plc.required,
+        authority=authority(primary),
         recipe=recipe,
         pid=os.getpid(),
     )
@@ -135,6 +155,16 @@ def _line(loaded: Loaded) -> tuple[Node, Mapping[str, Device]]:
         "plc": ModbusServer(plc.host, plc.port),
     }
     return node, devices
+
+
+def primary_of(loaded: Loaded) -> "Primary | None":
+    """Prove that the model may drive the gate; None in parallel mode. ConfigError where nobody has signed for it."""
+    if loaded.recipe.mode is Mode.PARALLEL:
+        return None
+    from appliance.governance.approval import verify
+
+    signers = loaded.config.approval
+    return verify(loaded.approval, loaded.recipe, signers.people, two_persons=signers.two_persons)
 
 
 def heard_by(service: str, loaded: Loaded) -> tuple[str, ...]:

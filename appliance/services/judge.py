@@ -4,21 +4,28 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct, field
 
-from appliance.decision.disposition import fuse, is_fault, judge_view
+from appliance.decision.deadline import latest
+from appliance.decision.disposition import Judged, is_fault
+from appliance.decision.fusion import fuse
 from appliance.decision.pairing import Pair, Pairing, Proof
+from appliance.governance.approval import Primary
 from appliance.ports.frames import Frames
 from appliance.ports.inspector import Inspection, Inspector
 from appliance.ports.node import Output, Publish
+from appliance.ports.promise import Promise
 from appliance.schema.clocks import MS, HostNs, S
 from appliance.schema.command import Command, RefusedReply, Reply
 from appliance.schema.errors import ApplianceError, FrameOverwritten, StoreError
 from appliance.schema.finding import ViewResult
 from appliance.schema.frame import FrameName, FrameReady
 from appliance.schema.health import Alarm, Component, Condition, Health
-from appliance.schema.part import PartEntered, PartExposed, PartId
-from appliance.schema.topics import ALARM, FRAME, PART_ENTERED, PART_EXPOSED, RESULT, STATUS, VERDICT
-from appliance.schema.verdict import Disposition, InspectionResult, Reason, StageTimes, Verdict
+from appliance.schema.part import BeltPosition, PartEntered, PartExposed, PartId
+from appliance.schema.policy import Policy
+from appliance.schema.topics import ALARM, BELT, FRAME, PART_ENTERED, PART_EXPOSED, STATUS
+from appliance.schema.verdict import Disposition, InspectionResult, Reason, StageTimes
 from appliance.services._bundles import BundleCommand, Bundles
+from appliance.services._judge_policy import Policing
+from appliance.services._judge_voice import Decided, OpenVoice, SealedVoice, Voice
 from appliance.services._staging import Answer
 
 HEALTH_PERIOD = 1 * S
@@ -66,25 +73,35 @@ class JudgeNode:
         tolerance_ns: int,
         tolerance_counts: int,
         margin_ns: int,
+        *,
+        policy: Policy,
+        promise: Promise,
+        primary: Primary | None,
         pid: int = 0,
     ) -> None:
         """Take the configured views, the frames of the rings and the bundles.
 
         `tolerance_ns`, `tolerance_counts`: how far exposure and trigger may lie apart.
         `margin_ns`: no verdict this close to a deadline.
+        `policy`, `promise`: what turns scores into dispositions, and the memory of what drift has voided.
+        `primary`: the proof that the model may drive the gate; None: parallel mode, what it says is sealed.
         """
         self.name = "judge"
-        self.topics = (PART_ENTERED, PART_EXPOSED, FRAME, STATUS)
+        self.topics = (PART_ENTERED, PART_EXPOSED, FRAME, STATUS, BELT, ALARM)
         self._frames = frames
         self._bundles = bundles
         self._margin = margin_ns
         self._pid = pid
+        self._policing = Policing(policy, promise)
+        self._voice: Voice = SealedVoice() if primary is None else OpenVoice(primary, policy)
+        self._belt: BeltPosition | None = None
         self._pairing: Mapping[str, Pairing] = {camera: Pairing(tolerance_ns, tolerance_counts) for camera in cameras}
         self._unattached = set(cameras)
         self._parts: dict[PartId, _Part] = {}
         self._early: dict[PartId, list[tuple[Pair, HostNs]]] = {}
+        self._overdue: list[Pair] = []
+        """Frames too late by the belt's position as it is known; one that stands still may be on its way to be told."""
         self._decided: dict[PartId, None] = {}
-        self._sequence = 0
         self._progress = 0
         self._health_at = HostNs(0)
         self._mismatches = 0
@@ -92,7 +109,7 @@ class JudgeNode:
     @property
     def wake_at(self) -> HostNs | None:
         """Next deadline of a part, expiry of an unpaired frame, or health report."""
-        deadlines = [part.entered.decide_by - self._margin for part in self._parts.values()]
+        deadlines = [self._latest(part) for part in self._parts.values()]
         expiries = [
             held + UNPAIRED_LIFE for held in (item.oldest for item in self._pairing.values()) if held is not None
         ]
@@ -115,12 +132,18 @@ class JudgeNode:
             return self._frame(message, now)
         if isinstance(message, Health):
             return self._attach(message, now)
+        if isinstance(message, BeltPosition):
+            return self._move(message, now)
+        if isinstance(message, Alarm):
+            return self._policing.alarmed(message, self._bundles.active, now)
         if isinstance(message, Answer):
             return [*self._bundles.answer(message, now), self._health(now)]
         return ()
 
     def lost(self, topic: str, count: int, now: HostNs) -> Sequence[Output]:
-        """Nothing to do: a lost message costs its part the ACCEPT by the deadline."""
+        """Doubt the promise after a lost alarm; any other loss costs its part the ACCEPT by the deadline."""
+        if topic.startswith(ALARM):
+            self._policing.missed(topic, count)
         return ()
 
     def command(self, command: Command, now: HostNs) -> tuple[Reply, Sequence[Output]]:
@@ -133,7 +156,8 @@ class JudgeNode:
     def wake(self, now: HostNs) -> Sequence[Output]:
         """Close the parts whose time is up, forget what never found its partner, report health."""
         outputs: list[Output] = []
-        for part in [item for item in self._parts.values() if now >= item.entered.decide_by - self._margin]:
+        self._give_up()
+        for part in [item for item in self._parts.values() if now >= self._latest(item)]:
             outputs += self._decide(part, now)
         for pairing in self._pairing.values():
             for frame in pairing.expire(now - UNPAIRED_LIFE):
@@ -146,6 +170,27 @@ class JudgeNode:
             self._progress += 1
             outputs.append(self._health(now))
         return outputs
+
+    def _move(self, belt: BeltPosition, now: HostNs) -> Sequence[Output]:
+        """Keep the newest position: it says most about how far the deadlines have moved."""
+        if self._belt is None or belt.boot != self._belt.boot or belt.at > self._belt.at:
+            self._belt = belt
+        overdue, self._overdue = self._overdue, []
+        return [output for pair in overdue for output in self._inspect(pair, now)]
+
+    def _give_up(self) -> None:
+        """Take overdue frames for late: all that waited to be heard was heard, and the belt stands nowhere before."""
+        for pair in self._overdue:
+            part, frame = self._parts.get(pair.exposed.part), pair.frame
+            if part is not None and frame.camera not in part.views:
+                unjudged = FrameName(frame.camera, frame.ref.epoch, frame.frame_id)
+                part.views[frame.camera] = _View(failure=Reason.TOO_LATE, unjudged=unjudged)
+            self._frames.release(frame)
+        self._overdue.clear()
+
+    def _latest(self, part: _Part) -> HostNs:
+        """Give the instant at which a part must be decided, the margin before the last one in time."""
+        return HostNs(latest(part.entered, self._belt) - self._margin)
 
     def _attach(self, health: Health, now: HostNs) -> Sequence[Output]:
         """Meet a camera's ring as soon as its service speaks, so that no frame is reclaimed unseen."""
@@ -187,6 +232,9 @@ class JudgeNode:
             else:  # its entry is still on the way: messages of one writer may overtake each other
                 self._early.setdefault(key, []).append((pair, now))
             return ()
+        if pair.proof is Proof.AGREED and frame.complete and now >= self._latest(part):
+            self._overdue.append(pair)
+            return ()
         outputs: list[Output] = []
         view = part.views.setdefault(frame.camera, _View())
         if pair.proof is not Proof.AGREED:
@@ -204,11 +252,11 @@ class JudgeNode:
     def _look(self, frame: FrameReady, part: _Part, view: _View, now: HostNs) -> None:
         """Inspect a frame into its view; whatever goes wrong becomes the view's failure."""
         view.unjudged = FrameName(frame.camera, frame.ref.epoch, frame.frame_id)
-        latest = part.entered.decide_by - self._margin
+        due = self._latest(part)
         inspector = part.inspector
         if not frame.complete:
             view.failure = Reason.FRAME_INCOMPLETE
-        elif now >= latest:
+        elif now >= due:
             view.failure = Reason.TOO_LATE
         elif inspector is None:
             view.failure = Reason.NO_BUNDLE
@@ -229,7 +277,7 @@ class JudgeNode:
             view.copies = frame.copies
             view.finished = inspection.finished
             view.stages = _stages(frame, inspection, now)
-            if inspection.finished >= latest:
+            if inspection.finished >= due:
                 view.failure = Reason.TOO_LATE
             if is_fault(inspection.view.score):
                 self._bundles.failed(inspector, _no_score(inspection.view))
@@ -245,8 +293,7 @@ class JudgeNode:
         if len(self._decided) > DECIDED_KEPT:
             del self._decided[next(iter(self._decided))]
         finished = HostNs(max([now, *(view.finished for view in part.views.values())]))
-        disposition, reasons = _disposition(part)
-        self._sequence += 1
+        judged = self._judged(part)
         inspector = part.inspector
         result = InspectionResult(
             part=key,
@@ -259,8 +306,21 @@ class JudgeNode:
             finished=finished,
             unjudged=tuple(view.unjudged for view in part.views.values() if view.unjudged is not None),
         )
-        verdict = Verdict(key, disposition, reasons, finished, part.entered.decide_by, self._sequence)
-        return [Publish(VERDICT, verdict), Publish(RESULT, result)]
+        return self._voice.state(Decided(key, *judged, finished, latest(part.entered, self._belt), result))
+
+    def _judged(self, part: _Part) -> Judged:
+        """Judge each view by what the part's own bundle knows, and fuse them."""
+        inspector = part.inspector
+        views: list[Judged] = []
+        for camera in part.entered.cameras:
+            view = part.views.get(camera)
+            if view is None:
+                continue
+            if view.failure is not None or view.result is None or inspector is None:
+                views.append((Disposition.NO_VERDICT, (view.failure or Reason.VIEW_MISSING,)))
+            else:
+                views.append(self._policing.judge(view.result, inspector))
+        return fuse(views, len(part.entered.cameras))
 
     def _mismatch(self, pair: Pair, now: HostNs) -> Output:
         self._mismatches += 1
@@ -276,26 +336,11 @@ class JudgeNode:
         frames = Component("frames", Condition.OK)
         if self._unattached:
             frames = Component("frames", Condition.STARTING, f"no ring of {', '.join(sorted(self._unattached))} yet")
-        components = (*self._bundles.components(), frames)
+        policing = self._policing.components(self._bundles.active)
+        components = (*self._bundles.components(), frames, *policing, self._voice.component(now))
         worst = max((item.condition for item in components), key=list(Condition).index)
         health = Health(self.name, worst, components, self._progress, now, self._pid)
         return Publish(STATUS + self.name, health)
-
-
-def _disposition(part: _Part) -> tuple[Disposition, tuple[Reason, ...]]:
-    """Judge each view by the limits of the part's own bundle, and fuse them."""
-    limits = part.inspector
-    views: list[tuple[Disposition, Reason]] = []
-    for camera in part.entered.cameras:
-        view = part.views.get(camera)
-        if view is None:
-            continue
-        if view.failure is not None or view.result is None or limits is None:
-            views.append((Disposition.NO_VERDICT, view.failure or Reason.VIEW_MISSING))
-        else:
-            broken = bool(view.result.broken_rules)
-            views.append(judge_view(view.result.score, limits.accept_below, limits.reject_above, rule_broken=broken))
-    return fuse(views, len(part.entered.cameras))
 
 
 def _no_score(view: ViewResult) -> str:

@@ -7,48 +7,45 @@ for one part. Whatever is missing, late, unknown or out of order leaves the gate
 from collections.abc import Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from appliance.config import Camera, Mcu
 from appliance.outputs.handshake import Handshake
-from appliance.outputs.modbus import ControlWritten, StatusBlock
+from appliance.outputs.modbus import ControlWritten
 from appliance.outputs.registers import ErrorCode
-from appliance.outputs.result_queue import Detail
 from appliance.ports.node import Output, Publish, Send
-from appliance.schema.actuation import Actuation, Cause, Lane
+from appliance.schema.actuation import Actuation, Lane
 from appliance.schema.clocks import MS, EncoderCounts, HostNs, McuTicks, S
 from appliance.schema.command import Accepted, Command, RefusedReply, Reply, ResetFault
 from appliance.schema.health import Alarm, Condition, Health
 from appliance.schema.part import PartEntered, PartExposed, PartId
-from appliance.schema.topics import ACTUATION, ALARM, PART_ENTERED, PART_EXPOSED, PLC_ACKNOWLEDGED, STATUS, VERDICT
+from appliance.schema.review import ManualVerdict
+from appliance.schema.topics import (
+    ACTUATION,
+    ALARM,
+    BELT,
+    HAND,
+    MANUAL,
+    PART_ENTERED,
+    PART_EXPOSED,
+    STATUS,
+    VERDICT,
+)
 from appliance.schema.verdict import Disposition, Verdict
-from appliance.services._line_gate import GATE_CAUSE, geometry, held_disposition
-from appliance.services._line_health import mcu_health, plc_health
+from appliance.services._authority import BY_HAND, Authority, GateOrder, ModelDecides, decision
+from appliance.services._line_belt import Belt
+from appliance.services._line_gate import OnBelt, account, geometry, restarted
+from appliance.services._line_hands import Hands, by_hand
+from appliance.services._line_health import mcu_alarm, mcu_health, plc_health
+from appliance.services._line_plc import PlcSide
 from firmware_bridge import messages as mcu
 from firmware_bridge.clocksync import ClockSync
-from firmware_bridge.events import EventsLost
 
 HEALTH_PERIOD = 1 * S
 
 
-class _Part(Struct):
-    """Hold a part between sensor and gate."""
-
-    entered: PartEntered
-    inspect: bool
-    """False: the PLC could not take a result when the part came; it is never accepted."""
-    verdict: Verdict | None = None
-    late: bool = False
-    accept_sent: bool = False
-    exposures: int = 0
-
-
-def accepts(verdict: Verdict, entered: PartEntered, now: HostNs) -> bool:
-    """Say whether a verdict may open the gate for a part: an ACCEPT, for this very part, in time."""
-    return verdict.disposition is Disposition.ACCEPT and verdict.part == entered.part and now <= entered.decide_by
-
-
 class LineNode:
-    """Join part sensor, verdicts, gate and PLC. Never blocks."""
+    """Join part sensor, decisions, gate and PLC. Never blocks."""
 
     def __init__(
         self,
@@ -58,52 +55,58 @@ class LineNode:
         handshake: Handshake,
         *,
         plc_required: bool,
+        authority: Authority,
         recipe: tuple[int, int] = (0, 0),
         pid: int = 0,
     ) -> None:
         """Take geometry, the cameras by name, the views an ACCEPT needs, and the handshake with the PLC.
 
+        authority: who may open the gate.
         recipe: number and 32-bit hash of the active recipe, as the PLC reads them.
         """
         self.name = "line"
-        self.topics = (VERDICT, STATUS)
+        self.topics = (*authority.topics, STATUS)
+        self._authority = authority
         self._settings = settings
         self._views = tuple(views)
         self._camera_names = {camera.mcu_line: name for name, camera in cameras.items()}
         self._configure = geometry(settings, cameras)
+        self._belt = Belt(settings, self._configure.gate_counts)
+        self._hands = Hands()
         self._handshake = handshake
         self._plc_required = plc_required
         self._pid = pid
-        self._recipe = recipe
-        self._session = handshake.session
+        self._plc_side = PlcSide(handshake, recipe, HostNs(0), required=plc_required)
         self._clock = ClockSync()
         self._boot: int | None = None
         self._state = mcu.State.BOOT
         self._fault = mcu.Fault.NONE
-        self._parts: dict[int, _Part] = {}
-        self._ready_units: dict[str, bool] = {f"acquire@{view}": False for view in views} | {"judge": False}
+        self._parts: dict[int, OnBelt] = {}
+        self._passed = 0
+        """Largest number of a part of this boot that met the gate."""
+        self._ready_units = dict.fromkeys([*(f"acquire@{view}" for view in views), *authority.needs], False)
         self._heard = HostNs(0)
-        self._since = HostNs(0)
         self._undated: list[mcu.PartEvent | mcu.ExposedEvent | mcu.GateEvent] = []
         self._health_at = HostNs(0)
         self._progress = 0
-        self._words: tuple[int, ...] = ()
 
     @property
     def wake_at(self) -> HostNs | None:
-        """Next step of the handshake or health report."""
-        step = self._handshake.wake_at
-        return self._health_at if step is None else min(self._health_at, step)
+        """Next step of the handshake, question about the belt or health report."""
+        steps = (self._handshake.wake_at, self._belt.ask_at, self._health_at)
+        return min(step for step in steps if step is not None)
 
     def start(self, now: HostNs) -> Sequence[Output]:
         """State health at once; the microcontroller is spoken to when its link says hello."""
-        self._since = now
+        self._plc_side.since = now
         return [self._health(now)]
 
     def receive(self, topic: str, message: Struct, now: HostNs) -> Sequence[Output]:
-        """Take a verdict, a unit's health, or a message of the microcontroller or the PLC."""
-        if isinstance(message, Verdict):
+        """Take a decision, a unit's health, or a message of the microcontroller or the PLC."""
+        if topic == VERDICT and isinstance(message, Verdict):
             return self._verdict(message, now)
+        if topic == MANUAL and isinstance(message, ManualVerdict):
+            return self._manual(message, now) if self._hands.take(message) else ()
         if isinstance(message, Health):
             return self._unit(message)
         if topic == "device:mcu":
@@ -114,7 +117,7 @@ class LineNode:
         return ()
 
     def lost(self, topic: str, count: int, now: HostNs) -> Sequence[Output]:
-        """Nothing to do: a lost verdict is no verdict, and no verdict is a reject."""
+        """Nothing to do: a lost decision is none, and none is a reject."""
         return ()
 
     def command(self, command: Command, now: HostNs) -> tuple[Reply, Sequence[Output]]:
@@ -131,23 +134,57 @@ class LineNode:
         return RefusedReply(f"nothing is latched, the microcontroller is {self._state.name.lower()}"), ()
 
     def wake(self, now: HostNs) -> Sequence[Output]:
-        """Let the handshake move on and report health."""
+        """Let the handshake move on, ask where the belt is, and report health."""
         outputs = [*self._plc(now)]
+        if self._belt.ask_at is not None and now >= self._belt.ask_at:
+            outputs.append(Send("mcu", self._belt.ask(now)))
+            self._plan(now)
         if now >= self._health_at:
             self._progress += 1
             outputs.append(self._health(now))
         return outputs
 
     def _verdict(self, verdict: Verdict, now: HostNs) -> Sequence[Output]:
-        """Tell the microcontroller what was decided; the first verdict of a part counts, and only in time."""
-        part = self._parts.get(verdict.part.number) if verdict.part.boot == self._boot else None
-        if part is None or part.verdict is not None:
+        """Take the model's word where it decides; the first word about a part counts, and only in time."""
+        authority, part = self._authority, self._of(verdict.part)
+        if not isinstance(authority, ModelDecides) or part is None or part.said is not None:
             return ()
-        part.verdict = verdict
-        part.late = now > part.entered.decide_by
-        accept = part.inspect and accepts(verdict, part.entered, now)
-        part.accept_sent = accept
-        return [Send("mcu", mcu.Decision(part=verdict.part.number, accept=int(accept), verdict_seq=verdict.sequence))]
+        order = authority.order(verdict, part.entered, self._belt.closes(part.entered), now)
+        return self._tell(part, order, verdict.disposition, verdict.decided, now)
+
+    def _manual(self, manual: ManualVerdict, now: HostNs) -> Sequence[Output]:
+        """Take a person's word: about a part before the gate it decides or objects, behind it a hand has acted."""
+        part = self._of(manual.part)
+        if part is None:
+            if self._boot is None or (manual.part.boot == self._boot and manual.part.number > self._passed):
+                self._hands.wait(manual)
+                return ()
+            return [Publish(HAND, by_hand(manual))]
+        if part.said is not None and (manual.accept or not part.accept_sent):
+            return ()  # only towards reject may a decision change
+        if isinstance(self._authority, ModelDecides):
+            order = self._authority.objection(manual, part.entered)
+        else:
+            order = self._authority.order(manual, part.entered, self._belt.closes(part.entered), now)
+        said = Disposition.ACCEPT if manual.accept else Disposition.REJECT
+        return self._tell(part, order, said, manual.decided, now) if order is not None else ()
+
+    def _tell(self, part: OnBelt, order: GateOrder, said: Disposition, decided: HostNs, now: HostNs) -> list[Output]:
+        """Hand an order to the microcontroller, and keep what was said."""
+        if part.said is None:
+            part.late = part.entered.replayed or now > self._belt.closes(part.entered)
+        part.said, part.sequence, part.decided = said, order.sequence, decided
+        sent = decision(order, inspect=part.inspect and not part.entered.replayed)
+        part.accept_sent = part.accept_sent or sent.accept == 1
+        self._plan(now)
+        return [Send("mcu", sent)]
+
+    def _of(self, part: PartId) -> OnBelt | None:
+        return self._parts.get(part.number) if part.boot == self._boot else None
+
+    def _plan(self, now: HostNs) -> None:
+        """Plan the next question about the belt for the parts that still wait for a decision."""
+        self._belt.plan([part.entered for part in self._parts.values() if part.said is None and part.inspect], now)
 
     def _unit(self, health: Health) -> Sequence[Output]:
         if health.unit not in self._ready_units:
@@ -162,52 +199,54 @@ class LineNode:
             case mcu.PartEvent() | mcu.ExposedEvent() | mcu.GateEvent():
                 return self._event(message, now)
             case mcu.ClockReply():
-                self._clock.update(HostNs(message.host_ns), now, McuTicks(message.tick))
-                return self._date(now)
+                if message.host_ns not in self._belt.asked:  # the clock's window needs its samples far apart
+                    self._clock.update(HostNs(message.host_ns), now, McuTicks(message.tick))
+                return [*self._position(message.tick, message.counts, now), *self._date(now)]
             case mcu.HelloAck():
                 return self._hello(message, now)
             case mcu.Stats():
                 self._state, self._fault = mcu.State(message.state), mcu.Fault(message.fault)
-                return self._bring_up(message.config_crc)
+                return [*self._position(message.tick, message.counts, now), *self._bring_up(message.config_crc)]
             case mcu.StateChanged():
                 self._state = mcu.State(message.state)
                 return [self._health(now)]
-            case mcu.ConfigureAck() if not message.accepted:
-                reason = mcu.ConfigureReason(message.reason).name.lower()
-                return [
-                    self._alarm(
-                        "mcu_configuration", f"microcontroller refused its configuration: {reason}; check [mcu]", now
-                    )
-                ]
-            case EventsLost():
-                return [
-                    self._alarm(
-                        "mcu_events_lost",
-                        f"{message.count} events of the microcontroller are gone; its counters tell the rest",
-                        now,
-                    )
-                ]
-            case mcu.FaultEvent():
-                fault = mcu.Fault(message.fault).name.lower()
-                return [
-                    self._alarm(
-                        "mcu_fault", f"microcontroller latched {fault}; clear the belt, then reset the fault", now
-                    )
-                ]
-        return ()
+        alarm = mcu_alarm(message)
+        return [self._alarm(*alarm, now)] if alarm is not None else ()
+
+    def _position(self, tick: int, counts: int, now: HostNs) -> list[Output]:
+        """State where the belt is."""
+        if self._boot is None or not self._clock.synchronised:
+            return []
+        before = self._belt.position
+        doubt = self._belt.saw(tick, counts, self._clock, self._boot)
+        position = self._belt.position
+        if position is None or position is before:
+            return []
+        self._plan(now)
+        outputs: list[Output] = [Publish(BELT, position)]
+        return [*outputs, self._alarm("belt_too_fast", doubt, now)] if doubt else outputs
 
     def _hello(self, hello: mcu.HelloAck, now: HostNs) -> Sequence[Output]:
         """Begin a session; a microcontroller that restarted has dropped its parts, and its gate fell to reject."""
         outputs: list[Output] = []
         if self._boot is not None and hello.boot != self._boot:
-            outputs += [self._actuation(part, Lane.REJECT, Cause.FAULT, 0, now) for part in list(self._parts.values())]
+            for part in self._parts.values():
+                actuation = restarted(part, now)
+                self._plc_side.post(actuation, part, now)
+                outputs.append(Publish(ACTUATION, actuation))
             self._parts.clear()
             self._undated.clear()
             self._clock = ClockSync()
+            self._belt.forget()
+            self._passed = 0
         self._boot = hello.boot
         self._state, self._fault = mcu.State(hello.state), mcu.Fault(hello.fault)
         outputs += self._bring_up(hello.config_crc)
-        return outputs
+        return [*outputs, *self._again(now)]
+
+    def _again(self, now: HostNs) -> list[Output]:
+        """Look again at what people said about parts that were not known then."""
+        return [output for manual in self._hands.due() for output in self._manual(manual, now)]
 
     def _bring_up(self, config_crc: int) -> Sequence[Output]:
         """Move the microcontroller one step towards armed; called on each of its reports until it is there."""
@@ -240,23 +279,26 @@ class LineNode:
         if self._boot is None:
             return ()
         at, uncertainty = self._clock.to_host(McuTicks(event.tick))
-        settings = self._settings
-        window_ns = int((settings.gate_mm - settings.lead_mm) / settings.belt_mm_s * S)
-        decide_by = HostNs(at - uncertainty + window_ns - int(settings.guard_ms * MS))
+        window = self._configure.gate_counts - self._configure.lead_counts
+        window_ns = int(window * S / self._belt.fastest)
         part = PartId(self._boot, event.part)
-        ready = self._handshake.part_entered(part, now) or not self._plc_required
+        ready = self._plc_side.entered(part, now)
         entered = PartEntered(
             part=part,
             at=at,
             at_uncertainty_ns=uncertainty,
             at_tick=McuTicks(event.tick),
             at_counts=EncoderCounts(event.counts),
-            decide_by=decide_by,
+            decide_by=HostNs(at - uncertainty + window_ns - int(self._settings.guard_ms * MS)),
             cameras=self._views,
-            replayed=now >= decide_by,
+            close_counts=EncoderCounts(event.counts + window),
         )
-        self._parts[event.part] = _Part(entered, inspect=ready)
-        return [Publish(PART_ENTERED, entered), *self._plc(now)]
+        # One from before this process began was told of then, and may have its verdict; its session's parts reject.
+        if now >= self._belt.closes(entered) or at < self._plc_side.since:
+            entered = replace(entered, replayed=True)
+        self._parts[event.part] = OnBelt(entered, inspect=ready)
+        self._plan(now)
+        return [Publish(PART_ENTERED, entered), *self._plc(now), *self._again(now)]
 
     def _exposed(self, event: mcu.ExposedEvent, now: HostNs) -> Sequence[Output]:
         camera = self._camera_names.get(event.camera)
@@ -284,34 +326,31 @@ class LineNode:
         if self._boot is None:
             return ()
         lane = Lane.ACCEPT if event.lane == mcu.Lane.ACCEPT else Lane.REJECT
-        cause = GATE_CAUSE[mcu.GateCause(event.cause)]
         part = self._parts.pop(event.part, None)
+        self._passed = max(self._passed, event.part)
         outputs: list[Output] = self._overtaken(event.part, now)
         at, _ = self._clock.to_host(McuTicks(event.tick))
-        if part is not None and lane is Lane.REJECT and cause in {Cause.NO_VERDICT, Cause.DECIDED_REJECT}:
-            if not part.inspect:
-                cause = Cause.PLC_NOT_READY
-            elif part.late:
-                cause = Cause.LATE
         replayed = part is None or part.entered.replayed
+        cause, disposition = account(part, event, replayed=replayed)
         actuation = Actuation(
             part=PartId(self._boot, event.part),
             lane=lane,
             cause=cause,
-            disposition=held_disposition(part.verdict if part is not None else None, event, replayed=replayed),
-            verdict_sequence=event.verdict_seq,
+            disposition=disposition,
+            verdict_sequence=0 if event.verdict_seq & BY_HAND else event.verdict_seq,
             at=at,
             at_tick=McuTicks(event.tick),
             at_counts=EncoderCounts(event.counts),
             replayed=replayed,
         )
         outputs.append(Publish(ACTUATION, actuation))
-        accepted = actuation.disposition is Disposition.ACCEPT and (replayed or (part is not None and part.accept_sent))
+        accepted = disposition is Disposition.ACCEPT and (replayed or (part is not None and part.accept_sent))
         if lane is Lane.ACCEPT and not accepted:
             text = f"part {actuation.part} reached the accept lane without an ACCEPT; stop the line and test the gate"
             outputs.append(self._alarm("accepted_without_verdict", text, now))
-        self._post(actuation, part, now)
-        return outputs + list(self._plc(now))
+        self._plc_side.post(actuation, part, now)
+        self._plan(now)
+        return [*outputs, *self._plc(now), *self._again(now)]
 
     def _overtaken(self, number: int, now: HostNs) -> list[Output]:
         """Give up on parts that a later one met the gate before: their event is lost, their lane unknown."""
@@ -323,55 +362,19 @@ class LineNode:
         text = f"what the gate did with parts {lost[0]} to {lost[-1]} was lost; find them by hand"
         return [self._alarm("actuation_lost", text, now)]
 
-    def _actuation(self, part: _Part, lane: Lane, cause: Cause, verdict_sequence: int, now: HostNs) -> Output:
-        entered = part.entered
-        actuation = Actuation(
-            part=entered.part,
-            lane=lane,
-            cause=cause,
-            disposition=part.verdict.disposition if part.verdict else Disposition.NO_VERDICT,
-            verdict_sequence=verdict_sequence,
-            at=now,
-            at_tick=entered.at_tick,
-            at_counts=entered.at_counts,
-        )
-        self._post(actuation, part, now)
-        return Publish(ACTUATION, actuation)
-
-    def _post(self, actuation: Actuation, part: _Part | None, now: HostNs) -> None:
-        """Queue a result for the PLC; a test bench without one would only fill the queue.
-
-        What the gate did before this process began stays out: the PLC had it, or rejected the part when the session
-        ended, and a queue of old results has no place for new ones.
-        """
-        if actuation.at >= self._since and (self._plc_required or self._handshake.alive):
-            self._handshake.post(actuation, _detail(part), now)
-        else:
-            self._handshake.forget(actuation.part, now)
-
-    def _plc(self, now: HostNs) -> Sequence[Output]:
-        """Let the handshake move on; send its block when it changed, publish what the PLC took over."""
-        self._handshake.machine(now, ready=self._state is mcu.State.ARMED)
-        outputs: list[Output] = []
-        if self._handshake.session != self._session:
-            self._session = self._handshake.session
-            outputs += self._take_back() if self._plc_required else []
-        if self._handshake.job_change is not None:  # this station has one recipe; the answer names it
-            self._handshake.recipe(*self._recipe, now)
-        outputs += [Publish(PLC_ACKNOWLEDGED, item) for item in self._handshake.acknowledged()]
-        words = self._handshake.status()
-        if words != self._words:
-            self._words = words
-            outputs.append(Send("plc", StatusBlock(words)))
-        return outputs
+    def _plc(self, now: HostNs) -> list[Output]:
+        """Let the handshake move on."""
+        renewed = self._plc_side.renewed(now, ready=self._state is mcu.State.ARMED)
+        return [*(self._take_back() if renewed else ()), *self._plc_side.outputs(now)]
 
     def _take_back(self) -> list[Output]:
         """Reject all that is on the belt: a PLC that restarted never saw it enter. A reject after an accept wins."""
         outputs: list[Output] = []
-        for number, part in self._parts.items():
+        for part in self._parts.values():
             part.inspect = False
-            if part.accept_sent and part.verdict is not None:
-                outputs.append(Send("mcu", mcu.Decision(part=number, accept=0, verdict_seq=part.verdict.sequence)))
+            if part.accept_sent:
+                order = GateOrder(part.entered.part, accept=False, sequence=part.sequence)
+                outputs.append(Send("mcu", decision(order, inspect=False)))
         return outputs
 
     def _waiting_for(self) -> list[str]:
@@ -389,10 +392,3 @@ class LineNode:
         order = list(Condition)
         condition = max((item.condition for item in components), key=order.index)
         return Publish(STATUS + self.name, Health(self.name, condition, components, self._progress, now, self._pid))
-
-
-def _detail(part: _Part | None) -> Detail:
-    """Give what the PLC may log of a part: sensor to verdict."""
-    if part is None or part.verdict is None:
-        return Detail()
-    return Detail(latency_ms=(part.verdict.decided - part.entered.at) / MS)

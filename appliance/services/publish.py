@@ -12,17 +12,25 @@ from msgspec import Struct
 from appliance.config import Loaded
 from appliance.outputs.mqtt import MqttOutput, MqttState, OutboxGrew
 from appliance.outputs.outbox import FILE, Entry, Outbox
-from appliance.outputs.plant_messages import Identity, PartFacts, alarm_entry, result_entry
+from appliance.outputs.plant_messages import (
+    Identity,
+    PartFacts,
+    alarm_entry,
+    hand_entry,
+    manual_entry,
+    result_entry,
+)
 from appliance.ports.clock import Clock
 from appliance.ports.device import Device
 from appliance.ports.node import Output, Publish, Send
-from appliance.schema.actuation import Actuation, Cause
+from appliance.schema.actuation import Actuation, Cause, HandActuation
 from appliance.schema.clocks import MS, HostNs, S
 from appliance.schema.command import Accepted, Command, Drain, RefusedReply, Reply
 from appliance.schema.errors import StoreError
 from appliance.schema.health import Alarm, Component, Condition, Health
 from appliance.schema.part import PartEntered, PartExposed, PartId
-from appliance.schema.topics import ACTUATION, ALARM, PART_ENTERED, PART_EXPOSED, RESULT, STATUS, VERDICT
+from appliance.schema.review import ManualVerdict
+from appliance.schema.topics import ACTUATION, ALARM, HAND, MANUAL, PART_ENTERED, PART_EXPOSED, RESULT, STATUS, VERDICT
 from appliance.schema.verdict import InspectionResult, Verdict
 from appliance.services._loop import SystemClock
 
@@ -50,10 +58,13 @@ class _Due(Struct, frozen=True):
 
 
 class PublishNode:
-    """Join the facts of a part and put one row per actuation, in the order of the actuations."""
+    """Join the facts of a part and put one row per actuation, in the order of the actuations.
+
+    What people decide is told as it comes; what the model would have decided in parallel mode is never heard here.
+    """
 
     name = "publish"
-    topics = (PART_ENTERED, PART_EXPOSED, RESULT, VERDICT, ACTUATION, ALARM)
+    topics = (PART_ENTERED, PART_EXPOSED, RESULT, VERDICT, ACTUATION, MANUAL, HAND, ALARM)
 
     def __init__(self, identity: Identity, outbox: Outbox | None, clock: Clock) -> None:
         """`outbox` is None where no broker is configured."""
@@ -139,8 +150,13 @@ class PublishNode:
                 self._part(message.part).verdict = message
             case Actuation() if self._outbox is not None:
                 self._due.append(_Due(source, message, HostNs(now + GRACE)))
+            case ManualVerdict() if self._outbox is not None:
+                return self._tell(manual_entry(self._identity, message, self._clock.utc(), now), source, now)
+            case HandActuation() if self._outbox is not None:
+                return self._tell(hand_entry(self._identity, message, self._clock.utc(), now), source, now)
             case Alarm() if self._outbox is not None:
-                return self._put_alarm(topic, source, message, now)
+                entry = alarm_entry(self._identity, topic, source, message, self._clock.utc(), now)
+                return self._tell(entry, source, now)
             case MqttState() if message != self._broker:
                 self._broker = message
                 return self._status(now)
@@ -176,10 +192,7 @@ class PublishNode:
         part = self._parts.get(actuation.part)
         return part is not None and part.verdict is not None
 
-    def _put_alarm(
-        self, topic: str, source: tuple[str, int, int] | None, alarm: Alarm, now: HostNs
-    ) -> Sequence[Output]:
-        entry = alarm_entry(self._identity, topic, source, alarm, self._clock.utc(), now)
+    def _tell(self, entry: Entry, source: tuple[str, int, int] | None, now: HostNs) -> Sequence[Output]:
         return (Send(MQTT, OutboxGrew()),) if self._put(entry, source, now) else ()
 
     def _put(self, entry: Entry, source: tuple[str, int, int] | None, now: HostNs) -> bool:

@@ -1,8 +1,10 @@
 """Write down what happened: the only writer of the record database, the image files and the audit chain."""
 
 import os
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 from msgspec import Struct
@@ -17,7 +19,7 @@ from appliance.schema.actuation import Actuation
 from appliance.schema.audit import AuditRequest
 from appliance.schema.clocks import MS, HostNs, S
 from appliance.schema.command import Accepted, Command, Drain, RefusedReply, Reply
-from appliance.schema.errors import StoreError
+from appliance.schema.errors import Refused, StoreError
 from appliance.schema.frame import FrameReady
 from appliance.schema.health import Alarm, Component, Condition, Health
 from appliance.schema.topics import (
@@ -25,21 +27,24 @@ from appliance.schema.topics import (
     ALARM,
     AUDIT,
     FRAME,
-    LABEL,
+    HAND,
     PART_ENTERED,
     PART_EXPOSED,
     PLC_ACKNOWLEDGED,
     RESULT,
+    SEALED,
     SHADOW,
     STATUS,
     VERDICT,
 )
-from appliance.schema.verdict import InspectionResult, Verdict
+from appliance.schema.verdict import Disposition, InspectionResult, SealedVerdict, Verdict
 from appliance.services._loop import SystemClock
+from appliance.services._review_desk import Deed, ReviewDesk, Wish
 from appliance.storage.fact_queue import LIMIT, FactQueue
 from appliance.storage.image_messages import ImageFailed, ImageKept, ImageMissing, KeepImage, MeetRing
 from appliance.storage.image_plan import ImagePlan, Step
 from appliance.storage.image_writer import QUEUE_LIMIT, ImageWriter
+from appliance.storage.recipe_audit import unaudited
 from appliance.storage.record_store import ACTOR, UNNUMBERED, RecordStore
 
 IMAGES = "images"
@@ -73,23 +78,41 @@ class RecordNode:
         FRAME,
         RESULT,
         VERDICT,
+        SEALED,
         SHADOW,
         ACTUATION,
+        HAND,
         PLC_ACKNOWLEDGED,
-        LABEL,
         ALARM,
         AUDIT,
         STATUS,
     )
 
-    def __init__(self, store: RecordStore, plan: ImagePlan, clock: Clock, station: str, digest: str, pid: int) -> None:
-        """Own the store; `digest` is the effective configuration's."""
+    def __init__(
+        self,
+        store: RecordStore,
+        plan: ImagePlan,
+        clock: Clock,
+        station: str,
+        digest: str,
+        pid: int,
+        desk: ReviewDesk | None = None,
+        intents: Sequence[AuditRequest] = (),
+    ) -> None:
+        """Own the store; `digest` is the effective configuration's. Without a desk nobody is asked about parts.
+
+        intents: what was put in force while nobody could audit it.
+        """
         self._store = store
         self._plan = plan
         self._clock = clock
         self._station = station
         self._digest = digest
         self._pid = pid
+        self._desk = desk
+        self._intents = intents
+        self._desk_stale = False
+        """True when the desk could not be asked; it is built again from the store once that answers."""
         self._queue = FactQueue()
         self._images: list[ImageKept | ImageFailed | ImageMissing] = []
         self._counts = _Counts()
@@ -100,10 +123,10 @@ class RecordNode:
 
     @property
     def wake_at(self) -> HostNs | None:
-        """Next write, expiry of a frame, or status."""
+        """Next write, expiry of a frame or of a review, or status."""
         if self._images and not self._queue.is_failing:
             return HostNs(0)
-        times = (self._status_at, self._plan.wake_at, self._queue.due)
+        times = (self._status_at, self._plan.wake_at, self._queue.due)  # reviews expire with the status
         return min(time for time in times if time is not None)
 
     def positions(self) -> dict[str, tuple[int, int]]:
@@ -116,9 +139,12 @@ class RecordNode:
         removed = self._store.scrub(at)
         if self._store.audit_head() is None:
             self._store.audit(ACTOR, "chain_started", f"station {self._station}", "", f"config {self._digest}", at)
+        for intent in self._intents:
+            self._store.audit(intent.actor, intent.action, intent.subject, intent.before, intent.after, at)
         self._store.audit(ACTOR, "service_started", "record", "", f"config {self._digest}", at)
         log.info("images_scrubbed", removed=removed)
-        return self._status(now)
+        outputs = self._do(self._desk.start(at), now) if self._desk is not None else ()
+        return [*outputs, *self._status(now)]
 
     def receive(self, topic: str, message: Struct, now: HostNs) -> Sequence[Output]:
         """Take a message whose place in its writer's count is not known."""
@@ -134,11 +160,7 @@ class RecordNode:
             name, _, camera = message.unit.partition("@")
             return (Send(IMAGES, MeetRing(camera)),) if name == "acquire" else ()
         self._queue.put(topic, epoch, sequence, message, now)
-        if isinstance(message, InspectionResult):
-            return self._steps(self._plan.result(message, now))
-        if isinstance(message, Verdict | Actuation):
-            return self._steps(self._plan.decided(message.part, message.disposition, now))
-        return ()
+        return [*self._review_of(message, now), *self._steps(self._planned(message, now))]
 
     def lost(self, topic: str, count: int, now: HostNs) -> Sequence[Output]:
         """Note in the audit chain that facts are gone for good; a lost frame costs an image only."""
@@ -148,7 +170,9 @@ class RecordNode:
         return self._note_gap(topic, count, "never reached this service", now)
 
     def command(self, command: Command, now: HostNs) -> tuple[Reply, Sequence[Output]]:
-        """Grant Drain: write everything that waits."""
+        """Grant Drain: write everything that waits; take what people decide about parts."""
+        if isinstance(command, Wish):
+            return self._wish(command, now)
         if not isinstance(command, Drain):
             return RefusedReply(f"record: {type(command).__name__} is not for this service; ask its owner"), ()
         outputs = [*self._write(now), *self._status(now)]
@@ -157,19 +181,81 @@ class RecordNode:
         return Accepted(f"{self._counts.facts} facts and {self._counts.images} images held"), outputs
 
     def wake(self, now: HostNs) -> Sequence[Output]:
-        """Write what waits, give unclaimed frames back, tell how it goes."""
+        """Write what waits, give unclaimed frames back, let reviews expire, tell how it goes."""
         outputs = list(self._steps(self._plan.expire(now)))
+        if self._desk is not None and now >= self._status_at:
+            outputs += self._do(self._desk.expire(now, self._clock.utc()), now)
         due = self._queue.due
         if (due is not None and now >= due) or (self._images and not self._queue.is_failing):
             outputs += self._write(now)
         if now >= self._status_at:
-            outputs += self._status(now)
+            outputs += [*self._refreshed(now), *self._status(now)]
         return outputs
 
     def finish(self, now: HostNs) -> None:
         """Write what waits and close the store; the last call."""
         self._write(now)
         self._store.close()
+
+    def _wish(self, wish: Wish, now: HostNs) -> tuple[Reply, Sequence[Output]]:
+        """Answer a person once all that was said before, and what follows from the wish, is durable."""
+        if self._desk is None:
+            return RefusedReply("record: no review desk is held here"), ()
+        outputs = list(self._write(now))
+        if len(self._queue):
+            return RefusedReply(f"record: nothing can be kept now: {self._fault}"), outputs
+        at = self._clock.utc()
+        try:
+            deed = self._desk.answer(wish, now, at)
+            refused = self._store.write([(topic, 0, UNNUMBERED, fact) for topic, fact in deed.facts], at, now)
+        except Refused as error:
+            return RefusedReply(str(error)), outputs
+        except StoreError as error:
+            return RefusedReply(f"record: the decision was not kept: {error}"), outputs
+        if refused:  # the store knows better than the desk: it begins again with what is held
+            outputs += self._do(self._desk.start(at), now)
+            return RefusedReply(f"record: {refused[0]}"), [*outputs, *self._alarm("fact_refused", refused[0])]
+        self._desk.keep(deed)
+        self._counts.facts += len(deed.facts)
+        return Accepted(deed.detail), [*outputs, *deed.outputs]
+
+    def _review_of(self, message: Struct, now: HostNs) -> Sequence[Output]:
+        if self._desk is None:
+            return ()
+        try:
+            return self._do(self._desk.hear(message, now, self._clock.utc()), now)
+        except StoreError as error:
+            self._desk_stale = True
+            log.error("review_failed", error=str(error))
+            return ()
+
+    def _refreshed(self, now: HostNs) -> Sequence[Output]:
+        """Build the desk again when it missed something and the store is well."""
+        if self._desk is None or not self._desk_stale or len(self._queue):
+            return ()
+        try:
+            deed = self._desk.start(self._clock.utc())
+        except StoreError:
+            return ()
+        self._desk_stale = False
+        return self._do(deed, now)
+
+    def _do(self, deed: Deed, now: HostNs) -> Sequence[Output]:
+        for topic, fact in deed.facts:
+            self._queue.put(topic, 0, UNNUMBERED, fact, now)
+        return deed.outputs
+
+    def _planned(self, message: Struct, now: HostNs) -> Sequence[Step]:
+        """Give what a fact means for images. Of a sealed verdict they tell nothing: all are kept as of a review."""
+        match message:
+            case InspectionResult():
+                return self._plan.result(message, now)
+            case SealedVerdict():
+                way = self._plan.decided(message.part, Disposition.REVIEW, now)
+                return [*way, *self._plan.result(message.result, now)]
+            case Verdict() | Actuation():
+                return self._plan.decided(message.part, message.disposition, now)
+        return ()
 
     def _steps(self, steps: Sequence[Step]) -> Sequence[Output]:
         outputs: list[Output] = []
@@ -243,7 +329,7 @@ class RecordNode:
 
     def _status(self, now: HostNs) -> Sequence[Output]:
         self._status_at = HostNs(now + STATUS_PERIOD)
-        components = (self._database(), self._disk(), self._image_queue())
+        components = (self._database(), self._disk(), self._image_queue(), *self._review())
         order = list(Condition)
         condition = max((component.condition for component in components), key=order.index)
         progress = self._counts.facts + self._counts.images + self._counts.probes
@@ -278,6 +364,15 @@ class RecordNode:
             return Component("images", Condition.DEGRADED, cause, "check disk space and load")
         return Component("images", Condition.OK, f"{self._counts.asked} of {QUEUE_LIMIT} queued")
 
+    def _review(self) -> Sequence[Component]:
+        if self._desk is None:
+            return ()
+        cause = f"{self._desk.waiting} of {self._desk.limit} parts wait for a person"
+        if self._desk.waiting < self._desk.limit:
+            return (Component("review", Condition.OK, cause),)
+        remedy = "decide some of them; further parts go into quarantine"
+        return (Component("review", Condition.DEGRADED, cause, remedy),)
+
 
 def build(
     loaded: Loaded, frames: Frames | None = None, clock: Clock | None = None
@@ -292,5 +387,8 @@ def build(
     store = RecordStore(loaded.state, config.record.min_free_mb)
     hold = min(camera.lease_ms for camera in config.camera.values()) * MS * 3 // 4
     plan = ImagePlan(config.record.accept_share, hold)
-    node = RecordNode(store, plan, clock, config.station.name, loaded.digest, os.getpid())
+    people = config.approval.people
+    desk = ReviewDesk(store, loaded.recipe.policy, loaded.recipe.mode, people, secrets.randbits)
+    intents = store.ask(partial(unaudited, loaded))
+    node = RecordNode(store, plan, clock, config.station.name, loaded.digest, os.getpid(), desk, intents)
     return node, {IMAGES: ImageWriter(rings, store.blobs, clock)}

@@ -11,19 +11,21 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from appliance.decision.disposition import fuse, judge_view
+from appliance.decision.disposition import judge_view
+from appliance.decision.fusion import fuse
+from appliance.decision.sampling import before_the_draw
 from appliance.ports.frames import Frames
 from appliance.ports.inspector import Inspector
 from appliance.ports.node import Output, Publish
 from appliance.schema.clocks import HostNs, S
 from appliance.schema.command import Command, RefusedReply, Reply
 from appliance.schema.errors import ApplianceError, FrameOverwritten
-from appliance.schema.finding import ViewResult
 from appliance.schema.frame import FrameReady
 from appliance.schema.health import Component, Condition, Health
 from appliance.schema.part import PartId
+from appliance.schema.policy import Policy
 from appliance.schema.topics import FRAME, RESULT, SHADOW, STATUS, VERDICT
-from appliance.schema.verdict import Disposition, InspectionResult, Reason, ShadowResult, Verdict
+from appliance.schema.verdict import InspectionResult, ShadowResult, Verdict
 
 HEALTH_PERIOD = 1 * S
 HELD_PER_VIEW = 4
@@ -70,18 +72,28 @@ class Copies:
 
 
 class ShadowNode:
-    """Publish what a shadow bundle would have decided; blocks while it looks at a frame, which nobody waits for."""
+    """Publish what a shadow bundle would have decided; blocks while it looks at a frame, which nobody waits for.
+
+    In parallel mode the judge's facts are sealed, so there is nothing to compare with and nothing is said.
+    """
 
     name = SHADOW
     topics = (FRAME, RESULT, VERDICT)
 
     def __init__(
-        self, views: Sequence[str], frames: Frames, inspector: Inspector | None, fault: str = "", pid: int = 0
+        self,
+        views: Sequence[str],
+        frames: Frames,
+        inspector: Inspector | None,
+        policy: Policy,
+        fault: str = "",
+        pid: int = 0,
     ) -> None:
-        """Take the recipe's views, frames without a lease and the bundle; None: `fault` says why there is none."""
+        """Take the recipe's views and policy, frames without a lease and the bundle; None: `fault` says why none."""
         self._views = frozenset(views)
         self._frames = frames
         self._inspector = inspector
+        self._policy = policy
         self._fault = fault
         self._pid = pid
         self._copies = Copies(HELD_PER_VIEW * len(views))
@@ -153,7 +165,8 @@ class ShadowNode:
             self._fault = str(error)
             return ()
         views = tuple(inspection.view for inspection in seen)
-        disposition, reasons = fuse([_judge(view, inspector) for view in views], len(self._views))
+        by = (inspector.limits, self._policy, inspector.bundle, inspector.precision)
+        disposition, reasons = fuse([judge_view(view, *by) for view in views], len(self._views))
         compared = ShadowResult(
             part=part,
             views=views,
@@ -163,7 +176,7 @@ class ShadowNode:
             disposition=disposition,
             reasons=reasons,
             active=result.bundle,
-            active_disposition=verdict.disposition,
+            active_disposition=before_the_draw(verdict.disposition, verdict.reasons),
             finished=max(inspection.finished for inspection in seen),
         )
         self._compared += 1
@@ -178,15 +191,12 @@ class ShadowNode:
         elif self._fault:
             bundle = Component("bundle", Condition.DEGRADED, self._fault, remedy)
         else:
-            bundle = Component("bundle", Condition.OK, self._inspector.bundle)
+            note = "" if self._inspector.limits.calibrated else f", uncalibrated in {self._inspector.precision}"
+            bundle = Component("bundle", Condition.OK, f"{self._inspector.bundle}{note}")
         told = f"{self._compared} parts compared, {self._agreed} decided alike, {self._missed} frames missed"
         components = (bundle, Component("comparison", Condition.OK, told))
         health = Health(self.name, bundle.condition, components, self._progress, now, self._pid)
         return Publish(STATUS + self.name, health)
-
-
-def _judge(view: ViewResult, limits: Inspector) -> tuple[Disposition, Reason]:
-    return judge_view(view.score, limits.accept_below, limits.reject_above, rule_broken=bool(view.broken_rules))
 
 
 def _name_of(frame: FrameReady) -> Name:

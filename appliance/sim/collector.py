@@ -7,13 +7,14 @@ import zmq
 from msgspec import Struct
 
 from appliance.bus.channel import Subscriber
-from appliance.schema.actuation import Actuation, PlcAcknowledged
+from appliance.schema.actuation import Actuation, Lane, PlcAcknowledged
 from appliance.schema.clocks import MS, HostNs
 from appliance.schema.frame import FrameCounts, FrameReady
 from appliance.schema.health import Alarm, Condition, Health
 from appliance.schema.part import PartEntered, PartExposed, PartId
+from appliance.schema.review import ManualVerdict
 from appliance.schema.topics import SHADOW, TOPICS
-from appliance.schema.verdict import InspectionResult, StageTimes, Verdict
+from appliance.schema.verdict import Disposition, InspectionResult, SealedVerdict, StageTimes, Verdict
 from appliance.sim.scenario import Shown
 
 RECENT = 200
@@ -27,21 +28,33 @@ class Inspected(Struct):
     exposed: PartExposed | None = None
     verdict: Verdict | None = None
     result: InspectionResult | None = None
+    sealed: SealedVerdict | None = None
+    manual: ManualVerdict | None = None
     actuation: Actuation | None = None
     acknowledged: PlcAcknowledged | None = None
 
     @property
     def latency_ms(self) -> float | None:
-        """Camera trigger to verdict."""
-        if self.exposed is None or self.verdict is None:
+        """Camera trigger to verdict, the sealed one in parallel mode."""
+        verdict = self.verdict or self.sealed
+        if self.exposed is None or verdict is None:
             return None
-        return (self.verdict.decided - self.exposed.at) / MS
+        return (verdict.decided - self.exposed.at) / MS
+
+    @property
+    def seen(self) -> InspectionResult | None:
+        """What the model saw, sealed or not."""
+        return self.sealed.result if self.sealed is not None else self.result
 
 
 class Collector:
     """Hear all topics; one thread."""
 
-    def __init__(self, runtime: Path, units: tuple[str, ...]) -> None:
+    def __init__(self, runtime: Path, units: tuple[str, ...], *, parallel: bool = False) -> None:
+        """Connect to the units; parallel: people are asked about every part, else about those the judge doubts."""
+        self._parallel = parallel
+        self.asked: list[Inspected] = []
+        """Parts that a person is asked about, in the order in which they came up."""
         self.parts: dict[PartId, Inspected] = {}
         self.health: dict[str, Health] = {}
         self.shown: list[tuple[HostNs, Shown]] = []
@@ -106,23 +119,36 @@ class Collector:
 
     def stages(self) -> list[StageTimes]:
         """Give the times of the stages of every part that was inspected."""
-        return [item.result.stages for item in self.parts.values() if item.result is not None and item.result.views]
+        return [item.seen.stages for item in self.parts.values() if item.seen is not None and item.seen.views]
 
-    def _hear(self, message: object, now: HostNs) -> None:  # noqa: C901  one case per topic, one line each
+    def _hear(self, message: object, now: HostNs) -> None:  # noqa: C901, PLR0912  one case per topic, one line each
         match message:
             case PartEntered():
-                self._part(message.part).entered = message
+                known = self._part(message.part)
+                if known.entered is None and self._parallel:
+                    self.asked.append(known)
+                known.entered = message
             case PartExposed():
                 self._part(message.part).exposed = message
             case Verdict():
-                self._part(message.part).verdict = message
+                known = self._part(message.part)
+                if known.verdict is None and message.disposition in {Disposition.REVIEW, Disposition.UNKNOWN}:
+                    self.asked.append(known)
+                known.verdict = message
                 self.shown.append((now, Shown(now, "verdict", message.disposition, tuple(message.reasons))))
             case InspectionResult():
                 self._part(message.part).result = message
+            case SealedVerdict():
+                self._part(message.part).sealed = message
+            case ManualVerdict():
+                self._part(message.part).manual = message
             case Actuation():
                 known = self._part(message.part)
                 if known.actuation is None:
                     known.actuation = message
+                    held, manual = message.lane is Lane.REJECT, known.manual
+                    if held and manual is not None and manual.accept and manual.decided <= message.at:
+                        self.asked.append(known)  # accepted before the gate, which did not follow
                     self.shown.append((now, Shown(now, "actuation", message.lane, (message.cause,))))
             case PlcAcknowledged():
                 self._part(message.part).acknowledged = message

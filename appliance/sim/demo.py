@@ -19,20 +19,23 @@ from appliance import config
 from appliance.bus.control import ask
 from appliance.config import Loaded
 from appliance.schema.clocks import HostNs
-from appliance.schema.command import Accepted
+from appliance.schema.command import Accepted, DecidePart
 from appliance.schema.errors import ConfigError, LinkError, Refused
 from appliance.schema.frame import PixelFormat
+from appliance.schema.policy import Mode
 from appliance.schema.topics import SHADOW
-from appliance.services._wiring import bundle_folder, units
+from appliance.schema.verdict import Disposition
+from appliance.services._wiring import units
 from appliance.sim import report, station
 from appliance.sim.broker import Broker
 from appliance.sim.collector import Collector
 from appliance.sim.day_one import Pictures, fit_day_one, install, pictures_for, pictures_of
 from appliance.sim.live import Live
+from appliance.sim.operator import OPERATOR, Operator, Sight
 from appliance.sim.processes import Child, Children
 from appliance.sim.scenario import Action, BusFaults, Scenario, Shown, read, unmet, wish
 from appliance.sim.station import Layout
-from appliance.sim.summary import messages_of, outstanding, summarise
+from appliance.sim.summary import MATCH_COUNTS, messages_of, outstanding, summarise, waiting_of
 
 READY_S = 60.0
 """From the first process to a line that may start; generous, since a loaded machine imports slowly."""
@@ -49,10 +52,18 @@ NEWS_S = 4.0
 WISH_MS = 1000
 """Longest wait for the judge's answer; it answers between two parts."""
 
+DECIDE_MS = 300
+"""Longest wait for an answer to the simulated person; one that does not come is asked for again later."""
+
+SAMPLE_SHARE = 0.01
+"""Parts to accept that go to the simulated person instead."""
+
 SLOWEST_HZ, FASTEST_HZ = 0.1, 50.0
 """Parts per second; a faster belt would need a camera and a gate that nobody builds this way."""
 
 PARTS, RATE_HZ, SEED = 200, 10.0, 1
+PARALLEL_PARTS, PARALLEL_RATE_HZ = 60, 1.0
+"""Where a person decides every part at the line."""
 
 
 class DemoOptions(Struct, frozen=True):
@@ -66,6 +77,8 @@ class DemoOptions(Struct, frozen=True):
     scenario: Path | None = None
     seed: int | None = None
     live: bool = False
+    parallel: bool = False
+    """A person decides every part; the model's verdict is sealed until then."""
     state: Path | None = None
     json: str | None = None
     width_px: int | None = None
@@ -76,7 +89,8 @@ class DemoOptions(Struct, frozen=True):
 
 def run_demo(options: DemoOptions) -> int:
     """Run the demo; gives 0 when every promise held, 1 when one did not."""
-    scenario = read(options.scenario) if options.scenario else Scenario("none", PARTS, RATE_HZ, SEED)
+    parts, rate_hz = (PARALLEL_PARTS, PARALLEL_RATE_HZ) if options.parallel else (PARTS, RATE_HZ)
+    scenario = read(options.scenario) if options.scenario else Scenario("none", parts, rate_hz, SEED)
     scenario = msgspec.structs.replace(
         scenario,
         parts=options.parts if options.parts is not None else scenario.parts,
@@ -118,6 +132,8 @@ class _Demo:
         self._layout = layout
         self._children = Children({"FIRSTSHIFT_PLANT": str(layout.plant)})
         self._thaw: list[tuple[float, Child]] = []
+        self._operator = Operator(scenario.seed, Sight(layout.truth, MATCH_COUNTS))
+        self._shown = 0
         self._say: Callable[[str], None] = lambda text: print(text, file=sys.stderr, flush=True)  # noqa: T201
 
     def run(self) -> int:
@@ -132,7 +148,7 @@ class _Demo:
         loaded = self._configure(broker.port, pictures)
         self._messages = messages_of(loaded)
         broker.start()
-        collector = Collector(self._layout.runtime, units(loaded))
+        collector = Collector(self._layout.runtime, units(loaded), parallel=self._options.parallel)
         try:
             plant = self._start(loaded, pictures)
             self._await_ready(collector, tuple(unit for unit in units(loaded) if unit != SHADOW))
@@ -162,14 +178,15 @@ class _Demo:
             mqtt_port=mqtt_port,
             threads=self._options.threads or 1,
             shadow=SHADOW if (layout.state / "bundles" / SHADOW).is_dir() else "",
+            mode=Mode.PARALLEL if self._options.parallel else Mode.PRIMARY,
+            sample_share=SAMPLE_SHARE,
         )
-        station.write_config(layout, settings)
-        loaded = config.load(layout.config)
         if self._options.bundle is not None:
-            install(self._options.bundle, bundle_folder(loaded))
-        elif not bundle_folder(loaded).exists():
-            fit_day_one(pictures, bundle_folder(loaded), self._say)
-        return loaded
+            install(self._options.bundle, layout.bundle)
+        elif not layout.bundle.exists():
+            fit_day_one(pictures, layout.bundle, self._say)
+        station.write_config(layout, settings)
+        return config.load(layout.config)
 
     def _start(self, loaded: Loaded, pictures: Pictures) -> Child:
         """Start the world, then the services with the command lines of their units."""
@@ -225,6 +242,7 @@ class _Demo:
             while plant.running:
                 now = HostNs(time.monotonic_ns())
                 collector.poll(50, now)
+                self._work(collector, now)
                 for ended in self._children.tend():
                     self._say(f"{ended.name} ended with {ended.code}; it is started again")
                     if ended.name == "mcu":
@@ -272,6 +290,31 @@ class _Demo:
             else:
                 self._say(f"judge: {answer.detail}" if isinstance(answer, Accepted) else "judge: done")
 
+    def _work(self, collector: Collector, now: HostNs) -> None:
+        """Let the simulated person look at what came up for review, and decide it."""
+        for item in collector.asked[self._shown :]:
+            if item.entered is None:  # its place on the belt comes by another wire
+                break
+            self._shown += 1
+            unknown = item.verdict is not None and item.verdict.disposition is Disposition.UNKNOWN
+            person = station.PERSON if unknown else OPERATOR
+            self._operator.see(item.part, item.entered.at_counts, person, now)
+        self._operator.act(self._decide, now)
+
+    def _look_through(self, loaded: Loaded, collector: Collector) -> None:
+        """Let a person with nothing at hand look through the list of what waits, as when an answer was lost."""
+        if self._operator.waiting or self._shown < len(collector.asked):
+            return
+        for item in waiting_of(loaded, collector.boots):
+            entered = collector.parts[item.part].entered if item.part in collector.parts else None
+            if entered is not None:
+                person = station.PERSON if item.needs_quality or OPERATOR in item.people else OPERATOR
+                self._operator.see(item.part, entered.at_counts, person, HostNs(time.monotonic_ns()))
+
+    def _decide(self, answer: DecidePart) -> None:
+        with zmq.Context() as context:
+            ask(context, self._layout.runtime, "record", answer, DECIDE_MS)
+
     def _child(self, name: str) -> Child:
         if name not in self._children.all:
             known = ", ".join(self._children.all)
@@ -294,14 +337,19 @@ class _Demo:
         """Wait until every part has its row, acknowledgement and message, or nothing new comes, at most DRAIN_S."""
         deadline = time.monotonic() + DRAIN_S
         news_by = time.monotonic() + NEWS_S
-        missing = (0, 0, 0)
+        missing = (0, 0, 0, 0)
         while time.monotonic() < min(deadline, news_by):
-            before, missing = missing, outstanding(loaded, collector.boots, self._scenario.parts)
+            self._look_through(loaded, collector)
+            waiting = len(collector.asked) - self._shown + self._operator.waiting
+            before = missing
+            missing = (*outstanding(loaded, collector.boots, self._scenario.parts), waiting)
             if not any(missing):
                 return
             if missing != before:
                 news_by = time.monotonic() + NEWS_S
-            collector.poll(100, HostNs(time.monotonic_ns()))
+            now = HostNs(time.monotonic_ns())
+            collector.poll(100, now)
+            self._work(collector, now)
             self._children.tend()
             self._thaw_due()
 

@@ -4,31 +4,42 @@ After the run `breaches` names every broken promise; an empty list is the proof 
 """
 
 import random
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct
 
 from appliance.config import Camera, Mcu
+from appliance.governance.approval import Primary
 from appliance.outputs.handshake import Handshake
 from appliance.ports.device import Device
 from appliance.ports.node import Node
-from appliance.schema.actuation import Actuation, Lane
+from appliance.schema.actuation import Lane
 from appliance.schema.clocks import MS, EncoderCounts, HostNs, S
 from appliance.schema.command import Reply
-from appliance.schema.health import Alarm
-from appliance.schema.part import PartEntered
-from appliance.schema.verdict import Disposition, InspectionResult, ShadowResult, Verdict
+from appliance.schema.policy import Mode, Policy
+from appliance.services._authority import authority
 from appliance.services._bundles import STAGER, Bundles
 from appliance.services.acquire import AcquireNode
 from appliance.services.judge import JudgeNode
 from appliance.services.line import LineNode
 from appliance.services.shadow import ShadowNode
 from appliance.sim.camera_twin import CameraTwin, RingTwin
+from appliance.sim.line_account import LineAccount
+from appliance.sim.person_twin import Habits, PersonNode
 from appliance.sim.plc_twin import PlcTwin
-from appliance.sim.scenario import Action, BusFaults, Shown, wish
-from appliance.sim.twins import DAY_ONE, SHADOWED, FramesTwin, InspectorTwin, Process, StagerTwin, WireTwin
+from appliance.sim.scenario import Action, BusFaults, wish
+from appliance.sim.twins import (
+    DAY_ONE,
+    SHADOWED,
+    FramesTwin,
+    InspectorTwin,
+    Process,
+    PromiseTwin,
+    StagerTwin,
+    WireTwin,
+)
 from appliance.sim.world import Unit, World
 from firmware_bridge.board import CoreBoard
 from firmware_bridge.device import McuDevice
@@ -37,7 +48,8 @@ COUNTS_PER_MM = 10.0
 PITCH_MM = 100.0
 PART_MM = 60.0
 LISTENERS = frozenset({"record", "publish", "hmi", "sync", "shadow"})
-"""Units that only listen; most are not played here, since nothing on the line waits for them."""
+"""Units that only listen; most are not played here, since nothing on the line waits for them. In parallel mode `record`
+is played by the person whose words it publishes."""
 
 TOLERANCE = 4 * MS
 HEAD_START = 1500 * MS
@@ -53,10 +65,15 @@ class Trouble(Struct, frozen=True):
     slow_model: float = 0.0
     wild_model: float = 0.0
     """A score that is no finite number."""
+    unknown: float = 0.0
+    """A part that is unlike everything that the model knows."""
     model_ns: int = 6 * MS
 
 
 CALM = Trouble()
+SIGNED = Primary("world", 1, "0" * 64, "simulation")
+UNSAMPLED = Policy(sample_share=0.0)
+"""As a recipe's default, but no part that would be accepted goes to a person."""
 
 
 class Onlooker(Struct, frozen=True):
@@ -83,11 +100,18 @@ class LineWorld:
         line: type[LineNode] = LineNode,
         judge: type[JudgeNode] = JudgeNode,
         onlooker: Onlooker | None = None,
+        policy: Policy = UNSAMPLED,
+        mode: Mode = Mode.PRIMARY,
+        habits: Habits = Habits(),  # noqa: B008  frozen
     ) -> None:
         """Take the firmware core's library; `line` and `judge` may be nodes with a rule turned round.
 
-        `onlooker`: a shadow bundle runs beside.
+        `onlooker`: a shadow bundle runs beside. `policy`: what the judge holds views against. `mode`,
+        `habits`: in parallel mode a person drives the gate, and decides like that.
         """
+        self.mode = mode
+        self._primary = SIGNED if mode is Mode.PRIMARY else None
+        self.policy, self.promise = policy, PromiseTwin()
         self.random = random.Random(seed)
         self.settings = Mcu(
             link="twin",
@@ -110,29 +134,27 @@ class LineWorld:
         self.enters: list[int] = []
         """Encoder count at which part i + 1 enters."""
         self.defective: list[bool] = []
-        self.shown: list[Shown] = []
-        self.actuations: dict[int, list[Actuation]] = {}
-        self.shadowed: list[ShadowResult] = []
         self.replies: list[Reply] = []
         """Answers to the wishes about bundles, in order."""
-        self.judged_by: dict[int, list[str]] = {}
-        """Bundle that each result of a part names."""
         self._trouble = trouble
         self._line, self._judge = line, judge
         self._moves: list[tuple[int, int]] = [(-(1 << 62), 0)]
-        self._accepts: dict[int, Verdict] = {}
-        self._entered: dict[int, PartEntered] = {}
-        self._judged_on: dict[int, list[int]] = {}
-        self._looked: dict[int, set[str]] = {}
-        self._numbers: dict[object, int] = {}
         self._start = HostNs(self.world.now + HEAD_START)
         self._place(parts)
         self._speed = int(PITCH_MM * COUNTS_PER_MM * rate_hz)
-        self.world.listeners.append(self._hear)
+        gate = int(self.settings.gate_mm * COUNTS_PER_MM)
+        self.account = LineAccount(self.enters, self.defective, gate, mode, self._start)
+        """What the units said."""
+        self.shown, self.actuations = self.account.shown, self.account.actuations
+        self.shadowed, self.judged_by = self.account.shadowed, self.account.judged_by
+        self.world.listeners.append(self.account.hear)
         self.world.add(Unit("acquire@top", self._make_acquire))
         process = Process()
         self.world.add(Unit("judge", lambda _: self._make_judge(process), process))
         self.world.add(Unit("line", self._make_line))
+        if mode is Mode.PARALLEL:
+            mood = random.Random(seed)
+            self.world.add(Unit("record", lambda _: (PersonNode(habits, mood, self.account.is_defective), {})))
         if onlooker is not None:
             idle, fate = Process(), random.Random(seed)
             self.world.add(Unit("shadow", lambda _: self._make_shadow(onlooker, idle, fate), idle, fate))
@@ -178,38 +200,15 @@ class LineWorld:
 
     def breaches(self) -> list[str]:
         """Name every broken promise of the run; empty when all held."""
-        return [text for part in range(1, len(self.enters) + 1) for text in self._breaches_of(part)]
+        parts = range(1, len(self.enters) + 1)
+        return [
+            f"part {part}: {text}" for part in parts for text in self.account.breaches(part, self.physical_lane(part))
+        ]
 
     @property
     def accepted(self) -> int:
         """Parts that really went to the accept lane."""
         return sum(self.physical_lane(part) is Lane.ACCEPT for part in range(1, len(self.enters) + 1))
-
-    def _breaches_of(self, part: int) -> list[str]:
-        lane = self.physical_lane(part)
-        reported = self.actuations.get(part, [])
-        found = []
-        if not reported:
-            found.append(f"part {part}: no actuation")
-        if len({item.lane for item in reported}) > 1 or len([item for item in reported if not item.replayed]) > 1:
-            found.append(f"part {part}: {len(reported)} actuations that differ")
-        if reported and reported[0].lane is not lane:
-            found.append(f"part {part}: reported {reported[0].lane}, was {lane}")
-        if lane is Lane.ACCEPT:
-            verdict, entered = self._accepts.get(part), self._entered.get(part)
-            if verdict is None:
-                found.append(f"part {part}: accepted without an ACCEPT")
-            elif entered is None or verdict.decided > entered.decide_by:
-                found.append(f"part {part}: accepted on a late ACCEPT")
-            if self.defective[part - 1]:
-                found.append(f"part {part}: defective and accepted")
-        named, looked = set(self.judged_by.get(part, ())), self._looked.get(part, set())
-        if len(named) > 1 or not looked <= named:
-            found.append(f"part {part}: judged by {', '.join(sorted(looked))}, its result names {', '.join(named)}")
-        wrong = [other for other in self._judged_on.get(part, ()) if other != part]
-        if wrong:
-            found.append(f"part {part}: judged on the frame of part {wrong[0]}")
-        return found
 
     # ---- the pieces ----
 
@@ -224,13 +223,7 @@ class LineWorld:
     def _under_camera(self, counts: int) -> int:
         half = int(PART_MM * COUNTS_PER_MM / 2)
         centre = counts - int(self.cameras["top"].distance_mm * COUNTS_PER_MM)
-        return self._nearest(centre, half)
-
-    def _nearest(self, counts: int, within: int) -> int:
-        place = bisect_left(self.enters, counts)
-        near = [item for item in (place - 1, place) if 0 <= item < len(self.enters)]
-        best = min(near, key=lambda item: abs(self.enters[item] - counts), default=-1)
-        return best + 1 if best >= 0 and abs(self.enters[best] - counts) <= within else 0
+        return self.account.nearest(centre, half)
 
     def _make_acquire(self, now: HostNs) -> tuple[Node, Mapping[str, Device]]:
         ring = RingTwin(self.random)
@@ -247,6 +240,9 @@ class LineWorld:
             tolerance_ns=TOLERANCE,
             tolerance_counts=int(TOLERANCE * self._speed / S) + 1,
             margin_ns=2 * MS,
+            policy=self.policy,
+            promise=self.promise,
+            primary=self._primary,
         )
         return node, {
             STAGER: StagerTwin(lambda path: self._model(process, f"sha256:{path}", self._trouble, self.random))
@@ -263,6 +259,7 @@ class LineWorld:
             typical_ns=trouble.model_ns,
             slow=trouble.slow_model,
             wild=trouble.wild_model,
+            unknown=trouble.unknown,
         )
 
     def _make_shadow(
@@ -272,11 +269,19 @@ class LineWorld:
         trouble = Trouble(slow_model=onlooker.slow_model, wild_model=onlooker.wild_model, model_ns=onlooker.model_ns)
         inspector = self._model(process, SHADOWED, trouble, generator) if onlooker.loaded else None
         frames = FramesTwin(generator, onlooker.overwritten)
-        return ShadowNode(("top",), frames, inspector, "" if onlooker.loaded else "no such bundle"), {}
+        fault = "" if onlooker.loaded else "no such bundle"
+        return ShadowNode(("top",), frames, inspector, self.policy, fault), {}
 
     def _make_line(self, now: HostNs) -> tuple[Node, Mapping[str, Device]]:
-        handshake = Handshake(self.random.randrange(1, 1 << 32), now)
-        node = self._line(self.settings, self.cameras, ("top",), handshake, plc_required=True)
+        session, by_model = self.random.randrange(1, 1 << 32), self._primary is not None
+        node = self._line(
+            self.settings,
+            self.cameras,
+            ("top",),
+            Handshake(session, now, late_stops=by_model),
+            plc_required=True,
+            authority=authority(self._primary),
+        )
         return node, {"mcu": McuDevice(lambda: self._wire, lambda: self.random.getrandbits(32), now), "plc": self.plc}
 
     def _act(self, action: Action) -> None:
@@ -310,29 +315,3 @@ class LineWorld:
                 faults.delay, faults.delay_ns = faults.delay + action.count, action.span_ns
             case verb:
                 setattr(faults, verb, getattr(faults, verb) + action.count)
-
-    def _hear(self, now: HostNs, topic: str, message: object) -> None:
-        at = now - self._start
-        if isinstance(message, PartEntered):
-            self._numbers[message.part] = number = self._nearest(message.at_counts, 5)
-            self._entered.setdefault(number, message)
-        elif isinstance(message, Verdict):
-            number = self._numbers.get(message.part, 0)
-            if message.disposition is Disposition.ACCEPT:
-                self._accepts[number] = message
-            self.shown.append(Shown(at, "verdict", message.disposition, tuple(message.reasons)))
-        elif isinstance(message, InspectionResult):
-            number = self._numbers.get(message.part, 0)
-            findings = [finding for view in message.views for finding in view.findings]
-            self._judged_on.setdefault(number, []).extend(int(finding.score) for finding in findings)
-            self._looked.setdefault(number, set()).update(finding.text for finding in findings)
-            self.judged_by.setdefault(number, []).append(message.bundle)
-        elif isinstance(message, Actuation):
-            number = self._nearest(message.at_counts - int(self.settings.gate_mm * COUNTS_PER_MM), 5)
-            number = self._numbers.get(message.part, number)
-            self.actuations.setdefault(number, []).append(message)
-            self.shown.append(Shown(at, "actuation", message.lane, (message.cause,)))
-        elif isinstance(message, ShadowResult):
-            self.shadowed.append(message)
-        elif isinstance(message, Alarm):
-            self.shown.append(Shown(at, "alarm", message.kind))

@@ -91,12 +91,17 @@ def _parts(collector: Collector, rows: int) -> Table:
 
 
 def _row(item: Inspected) -> tuple[str, ...]:
-    verdict, result, actuation = item.verdict, item.result, item.actuation
+    verdict, result, actuation, manual = item.verdict, item.result, item.actuation, item.manual
     latency = item.latency_ms
+    said, why = "", ""
+    if verdict is not None:
+        said, why = _plain(verdict.disposition), _plain(verdict.reasons[0]) if verdict.reasons else ""
+    elif manual is not None:
+        said, why = "accept" if manual.accept else "reject", f"{manual.person}: {manual.kind}"
     return (
         str(item.part.number),
-        _plain(verdict.disposition) if verdict else "",
-        _plain(verdict.reasons[0]) if verdict and verdict.reasons else "",
+        said,
+        why,
         f"{result.views[0].score:.2f}" if result and result.views else "",
         f"{latency:.1f}" if latency is not None else "",
         MARK[actuation.lane] if actuation else "on belt",

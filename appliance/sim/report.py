@@ -15,6 +15,7 @@ from appliance.governance import audit_chain
 from appliance.schema.actuation import Cause, Lane
 from appliance.schema.bundle import GoodOnlyCalibration
 from appliance.schema.part import PartId
+from appliance.schema.verdict import Disposition
 from appliance.services._wiring import bundle_folder
 from appliance.sim import report_figures, report_pictures
 from appliance.sim.collector import Collector
@@ -111,6 +112,7 @@ def write(
         confusion=_confusion(parts),
         kinds=_kinds(parts),
         causes=_causes(parts),
+        dispositions=[item.value for item in Disposition],
         stages=_stages(summary),
         deadline_ms=deadline_ms,
         histogram=report_figures.latency_histogram(summary.latencies_ms, deadline_ms),
@@ -158,12 +160,14 @@ def _facts(loaded: Loaded, summary: Summary, done: dict[str, object]) -> list[tu
         ("parts", f"{summary.parts} at {loaded.config.mcu.belt_mm_s / PITCH_MM:g} per second"),
         ("bundle", summary.bundle.removeprefix("sha256:")[:12] or "none"),
         ("model runs on", f"{summary.runtime} {summary.precision}".strip() or "nothing ran"),
+        ("calibration", summary.uncalibrated or "holds in this precision"),
         (
             "frames",
             f"{frames.good} good, {frames.incomplete} incomplete, {lost} lost ({frames.underrun} without a slot)",
         ),
         ("copies per frame", f"{summary.copies:g}"),
         ("PLC", f"took {summary.plc['acked']} of {summary.plc['results']} results"),
+        ("review", f"{summary.review.opened} parts came in, {summary.review.decided} decided by a person"),
         ("broker", f"took {summary.mqtt['acked']} of {summary.mqtt['published']} messages"),
         ("kept", f"{len(summary.inspections)} records, {summary.images} images"),
     ]
@@ -173,9 +177,10 @@ def _promises(summary: Summary, broken: list[str]) -> list[tuple[bool, str]]:
     """Say each promise in plain words, with whether it held; what a scenario expected comes last."""
     differing = sum(row is not None and row.lane not in {None, truth.lane} for truth, row in summary.pairs)
     late, lost = summary.accepted_without_verdict, summary.unaccounted
+    whose = "an ACCEPT" if summary.parallel is None else "a person's accept"
     scenario = [line for line in broken if line not in summary.broken]
     return [
-        (not late, f"No part reached the accept lane without an ACCEPT of its own in time ({late} did)."),
+        (not late, f"No part reached the accept lane without {whose} of its own in time ({late} did)."),
         (not lost, f"Every part that passed the sensor has a record of what the gate did with it ({lost} have none)."),
         (not differing, f"Every part lies in the lane that its record names ({differing} do not)."),
         *((False, f"{line}.") for line in scenario),

@@ -5,12 +5,21 @@ The services are started with the very command lines of the systemd units; only 
 
 import socket
 import sys
+import time
 from pathlib import Path
 
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec import Struct
 
+from appliance.config import approval_path, load
+from appliance.governance.approval import public_text, sign
+from appliance.schema.clocks import UtcNs
 from appliance.schema.errors import ConfigError
 from appliance.schema.frame import PixelFormat
+from appliance.schema.policy import Mode
+from appliance.storage import bundle
+from appliance.storage.whole_file import write_whole
 
 COUNTS_PER_MM = 10
 PITCH_MM = 100
@@ -25,6 +34,8 @@ PAIRING_MS = 5.0
 """How far exposure and trigger may lie apart; less on a fast belt."""
 RESET_AFTER_MS = 500
 """The simulated operator resets a latched error of the PLC handshake once he has had a look."""
+PERSON = "simulation"
+"""Who signs the recipe of a simulated station, with a key made for the occasion and thrown away."""
 BUILD = Path(__file__).resolve().parents[2] / "build"
 """Where the C parts lie: beside the packages of a checkout."""
 
@@ -39,6 +50,16 @@ class Layout(Struct, frozen=True):
     def config(self) -> Path:
         """Station file."""
         return self.state / "station.toml"
+
+    @property
+    def recipe(self) -> Path:
+        """Active recipe."""
+        return self.state / "recipe.toml"
+
+    @property
+    def bundle(self) -> Path:
+        """Folder of the recipe's bundle."""
+        return self.state / "bundles" / "day-one"
 
     @property
     def plant(self) -> Path:
@@ -83,6 +104,9 @@ class Settings(Struct, frozen=True):
     slots: int = 8
     shadow: str = ""
     """Bundle that runs beside the recipe's own; empty: none."""
+    mode: Mode = Mode.PRIMARY
+    sample_share: float = 0.0
+    """Share of parts to accept that go to a person instead; nobody reviews at a simulated station."""
 
 
 def build_product(name: str) -> Path:
@@ -101,8 +125,12 @@ def free_port() -> int:
 
 
 def write_config(layout: Layout, settings: Settings) -> None:
-    """Write station and recipe file of a simulated station."""
+    """Write station file, recipe and, for mode primary, a signed approval of a simulated station.
+
+    The bundle should lie in its folder already: the recipe asks for a detector of unknown parts unless it has none.
+    """
     layout.state.mkdir(parents=True, exist_ok=True)
+    key = Ed25519PrivateKey.generate()
     broker = f'host = "127.0.0.1"\nport = {settings.mqtt_port}' if settings.mqtt_port else 'host = ""'
     layout.config.write_text(
         f"""# A simulated station, written by `firstshift demo`.
@@ -139,11 +167,26 @@ port = {free_port()}
 
 [mqtt]
 {broker}
+
+[approval]
+people = {{ {PERSON} = "{public_text(key)}" }}
 """,
         "utf-8",
     )
-    (layout.state / "recipe.toml").write_text(
-        f'name = "demo"\nnumber = 1\nviews = ["top"]\nbundle = "day-one"\nshadow = "{settings.shadow}"\n', "utf-8"
+    layout.recipe.write_text(_recipe(layout, settings), "utf-8")
+    approval = approval_path(layout.recipe)
+    approval.unlink(missing_ok=True)
+    if settings.mode is Mode.PRIMARY:
+        signed = sign(load(layout.config).recipe, "", PERSON, UtcNs(time.time_ns()), key)
+        write_whole(approval, msgspec.json.encode(signed))
+
+
+def _recipe(layout: Layout, settings: Settings) -> str:
+    blind = layout.bundle.is_dir() and bundle.read(layout.bundle).manifest.novelty is None
+    novelty = '# The bundle has no detector of unknown parts, so none can be asked for.\nnovelty = "off"\n'
+    return (
+        f'name = "demo"\nnumber = 1\nviews = ["top"]\nbundle = "{layout.bundle.name}"\nshadow = "{settings.shadow}"\n'
+        f'mode = "{settings.mode}"\n\n[policy]\nsample_share = {settings.sample_share}\n{novelty if blind else ""}'
     )
 
 

@@ -5,21 +5,29 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 
+import msgspec
 from msgspec import Struct
 
 from appliance.config import Loaded
 from appliance.decision.calibration import clopper_pearson
+from appliance.decision.escapes import EscapeEstimate, estimate
+from appliance.decision.parallel import Table, compare
+from appliance.decision.review_queue import WAITS, Item
+from appliance.decision.standing import uncalibrated
 from appliance.outputs import outbox
-from appliance.schema.actuation import Lane
+from appliance.schema.actuation import Cause, Lane
 from appliance.schema.errors import StoreError
 from appliance.schema.frame import FrameCounts
-from appliance.schema.verdict import Disposition
+from appliance.schema.policy import Mode
+from appliance.schema.verdict import Disposition, InspectionResult
+from appliance.services._wiring import bundle_folder
 from appliance.sim.collector import Collector
 from appliance.sim.plant_line import PART_COUNTS
 from appliance.sim.station import Layout
-from appliance.storage import database, queries
+from appliance.storage import bundle, database, queries, review_queries
 from appliance.storage.queries import Inspection
 from appliance.storage.record_store import DATABASE
+from appliance.storage.review_queries import Tally
 
 MATCH_COUNTS = 5
 """The microcontroller latches the sensor's edge to the count; a few counts cover rounding. One that starts while a part
@@ -60,6 +68,13 @@ class Summary(Struct, frozen=True):
     precision: str
     bundle: str
     seconds: float
+    review: Tally = Tally(0, 0, 0, 0)
+    sampled: EscapeEstimate | None = None
+    """What the random sample of the whole record says of escapes; None: nothing was drawn."""
+    parallel: Table | None = None
+    """People's decisions of the whole record beside the model's sealed verdicts; None in primary mode."""
+    uncalibrated: str = ""
+    """Why the bundle's numbers mean nothing; empty: they do."""
 
     @property
     def unaccounted(self) -> int:
@@ -84,7 +99,7 @@ class Summary(Struct, frozen=True):
 
     @property
     def accepted_without_verdict(self) -> int:
-        """Parts that physically went to the accept lane without an ACCEPT of their own in time."""
+        """Parts that physically went to the accept lane without an ACCEPT of their own in time, of model or person."""
         return sum(truth.lane == Lane.ACCEPT and not _accepted_rightly(found) for truth, found in self.pairs)
 
     @property
@@ -116,6 +131,7 @@ class Summary(Struct, frozen=True):
     def to_json(self) -> dict[str, object]:
         """Lay the summary out for machines."""
         inspected = [row for row in self.inspections if row.lane is not None]
+        parallel = {"parallel": _parallel(self.parallel)} if self.parallel is not None else {}
         return {
             "parts": self.parts,
             "triggers": len(self.inspections),
@@ -138,9 +154,12 @@ class Summary(Struct, frozen=True):
             "rows": {"inspections": len(inspected), "images": self.images},
             "plc": dict(self.plc),
             "mqtt": dict(self.mqtt),
+            "review": msgspec.to_builtins(self.review),
+            **parallel,
             "runtime": self.runtime,
             "precision": self.precision,
             "bundle": self.bundle,
+            "uncalibrated": self.uncalibrated,
             "seconds": round(self.seconds, 1),
         }
 
@@ -162,11 +181,36 @@ class Summary(Struct, frozen=True):
                 f"trigger to verdict {latency['p50']} ms p50, {latency['p99']} ms p99, {latency['max']} ms max; "
                 f"{self.copies:g} copies per frame; {self.runtime} {self.precision}"
             ),
+            *([f"bundle {self.uncalibrated}"] if self.uncalibrated else []),
             (
                 f"PLC took {self.plc['acked']} of {self.plc['results']} results; broker took {self.mqtt['acked']} of "
                 f"{self.mqtt['published']} messages; {len(self.inspections)} rows, {self.images} images"
             ),
+            *self.review_lines(),
         ]
+
+    def review_lines(self) -> list[str]:
+        """Say what people had to decide, and what follows from it; every share with its count."""
+        review, found = self.review, self.sampled
+        lines = [
+            (
+                f"review: {review.opened} parts came in, {review.decided} decided, {review.quarantined} in quarantine, "
+                f"{review.waiting} wait"
+            )
+        ]
+        if self.parallel is not None:
+            table = self.parallel
+            lines.append(
+                f"parallel mode: {table.parts} parts compared; the model would have accepted "
+                f"{share(table.escapes.k, table.escapes.n)} of those that the person rejected and held back "
+                f"{share(table.overkill.k, table.overkill.n)} of those accepted"
+            )
+        elif found is not None and found.value is not None:
+            lines.append(
+                f"random sample: {share(found.found, found.inspected)} defective, {found.missing} wait; escapes of the "
+                f"model {found.value:.1%} (95 % interval {found.low:.1%} to {found.high:.1%})"
+            )
+        return lines
 
 
 def summarise(
@@ -176,12 +220,18 @@ def summarise(
     with closing(database.open_reader(loaded.state / DATABASE)) as connection:
         rows = [row for row in queries.newest(connection, 1_000_000)[::-1] if row.boot in collector.boots]
         kept = queries.images_kept(connection, collector.boots)
+        review = review_queries.tally(connection, collector.boots)
+        sampled = estimate(review_queries.strata(connection))
+        pairs = review_queries.pairs(connection)
         entered = dict(connection.execute("SELECT part, at_counts FROM entered").fetchall())
     messages = messages_of(loaded)
     stages = collector.stages()
     frames = max(1, sum(collector.frame_ids.values()))
-    judged = [row for row in rows if row.bundle]
-    copies = collector.frame_copies + sum(row.copies or 0 for row in rows)
+    is_parallel = loaded.recipe.mode is Mode.PARALLEL
+    judged: list[Inspection | InspectionResult] = [row for row in rows if row.bundle]
+    judged += [item.sealed.result for item in collector.parts.values() if item.sealed and item.sealed.result.bundle]
+    copies = collector.frame_copies + sum(item.copies or 0 for item in judged)
+    latencies = [item.latency_ms for item in collector.parts.values()] if is_parallel else [r.latency_ms for r in rows]
     return Summary(
         parts=parts,
         inspections=rows,
@@ -189,7 +239,7 @@ def summarise(
         frames=_account(collector, len(rows) * len(loaded.recipe.views)),
         verdicts=Counter(row.disposition for row in rows),
         actuations=Counter(row.lane for row in rows if row.lane is not None),
-        latencies_ms=[row.latency_ms for row in rows if row.latency_ms is not None],
+        latencies_ms=[latency for latency in latencies if latency is not None],
         stages={
             "transfer": [item.transfer_ms for item in stages],
             "queue": [item.queue_ms for item in stages],
@@ -205,7 +255,16 @@ def summarise(
         precision=judged[-1].precision or "" if judged else "",
         bundle=judged[-1].bundle or "" if judged else "",
         seconds=seconds,
+        review=review,
+        sampled=sampled if sampled.drawn else None,
+        parallel=compare(pairs) if is_parallel else None,
+        uncalibrated=_uncalibrated(loaded),
     )
+
+
+def _uncalibrated(loaded: Loaded) -> str:
+    folder = bundle_folder(loaded)
+    return uncalibrated(bundle.read(folder).manifest, loaded.config.judge.precision) if folder.exists() else ""
 
 
 def outstanding(loaded: Loaded, boots: Collection[int], parts: int) -> tuple[int, int, int]:
@@ -218,6 +277,15 @@ def outstanding(loaded: Loaded, boots: Collection[int], parts: int) -> tuple[int
         return parts, parts, parts
     actuated = [row for row in rows if row.lane is not None]
     return max(0, parts - len(actuated)), sum(not row.acked for row in actuated), messages.pending
+
+
+def waiting_of(loaded: Loaded, boots: Collection[int]) -> list[Item]:
+    """Give the parts of some boots of the microcontroller that wait for a person; none while the record is closed."""
+    try:
+        with closing(database.open_reader(loaded.state / DATABASE)) as connection:
+            return [item for item in review_queries.items(connection, WAITS) if item.part.boot in boots]
+    except StoreError:
+        return []
 
 
 def messages_of(loaded: Loaded) -> outbox.Counts:
@@ -246,7 +314,19 @@ def share(hits: int, count: int) -> str:
     return f"{hits} of {count} ({hits / count:.1%}, 95 % interval {low:.1%} to {high:.1%})"
 
 
+def _parallel(table: Table) -> dict[str, object]:
+    """Lay the comparison out for machines: per class that people named, what the model said of it."""
+    named = {"escapes": table.escapes, "overkill": table.overkill, "review": table.review}
+    rates = {
+        name: {"value": count.k / count.n if count.n else None, **msgspec.to_builtins(count)}
+        for name, count in named.items()
+    }
+    return {"parts": table.parts, "table": {row.kind: row.model for row in table.rows}, **rates}
+
+
 def _accepted_rightly(found: Inspection | None) -> bool:
+    if found is not None and found.cause == Cause.OPERATOR:
+        return found.manual_margin_ms is not None and found.manual_margin_ms >= 0
     return (
         found is not None
         and found.disposition == Disposition.ACCEPT

@@ -18,6 +18,7 @@ from appliance.schema.clocks import MS, HostNs
 from appliance.schema.errors import FrameOverwritten
 from appliance.schema.finding import Finding, ViewResult
 from appliance.schema.frame import FrameReady
+from appliance.schema.limits import READ, Limits
 from appliance.services._staging import Answer, Stage, Staged, StagingFailed, StagingStep
 from appliance.sim.camera_twin import CameraTwin
 from firmware_bridge.board import CoreBoard
@@ -28,9 +29,14 @@ BROKEN_RULE = "screws: found 1 screw, asked 2"
 DEFECT = ((DEFECT_SCORE, ()), (GOOD_SCORE, (BROKEN_RULE,)))
 """How a defect shows, in turn: by a high score, or by a broken rule beside a good score."""
 LIMIT = 1.0
+KNOWN_PARTS = 999
+UNLIKE_ALL = 1 / (KNOWN_PARTS + 1)
+"""The p-value of a part that is unlike every known one."""
 SHOWN = "shown"
 """Kind of the finding in which the model's twin says which part it really saw, and by which bundle: its score is the
 part's number, its text the bundle."""
+KNOWN = Limits(LIMIT, LIMIT, task="twin", features=READ | {SHOWN}, known_parts=KNOWN_PARTS)
+"""What the model's twin knows: limits on the score, and held-out known parts."""
 DAY_ONE, SHADOWED = "sha256:twin", "sha256:shadow"
 STAGING = 900 * MS
 """From the wish to a bundle that is ready, or to the word that it cannot be."""
@@ -67,6 +73,21 @@ class FramesTwin:
         """Nothing is held."""
 
 
+class PromiseTwin:
+    """Play the file in which a void promise outlives the judge."""
+
+    def __init__(self) -> None:
+        self.voided: dict[str, str] = {}
+
+    def cause(self, bundle: str) -> str:
+        """Give why the promise is void for a bundle."""
+        return self.voided.get(bundle, "")
+
+    def void(self, bundle: str, cause: str) -> None:
+        """Hold it void."""
+        self.voided.setdefault(bundle, cause)
+
+
 class Process(Struct):
     """Hold until when a simulated process is busy; all models of one process share it."""
 
@@ -78,8 +99,6 @@ class InspectorTwin:
 
     runtime = "twin"
     precision = "f32"
-    accept_below: float | None = LIMIT
-    reject_above: float | None = LIMIT
 
     def __init__(
         self,
@@ -94,15 +113,18 @@ class InspectorTwin:
         slow: float = 0.0,
         slow_ns: int = 400 * MS,
         wild: float = 0.0,
+        unknown: float = 0.0,
+        limits: Limits = KNOWN,
     ) -> None:
         self.bundle = bundle
+        self.limits = limits
         self._process = process
         self._camera = camera
         self._defective = defective
         self._clock = clock
         self._random = generator
         self._typical, self._slow, self._slow_ns = typical_ns, slow, slow_ns
-        self._wild = wild
+        self._wild, self._unknown = wild, unknown
 
     def inspect(self, frame: FrameReady, pixels: NDArray[np.uint8]) -> Inspection:
         """Judge the part that was under the camera when this frame was exposed."""
@@ -116,7 +138,18 @@ class InspectorTwin:
         finished = HostNs(max(self._clock(), self._process.busy_until) + spent)
         self._process.busy_until = finished
         shown = Finding(SHOWN, float(part), None, text=self.bundle)
-        view = ViewResult(frame.camera, frame.ref.epoch, frame.frame_id, score, 1.0, (shown,), rules)
+        strange = bool(self._unknown) and self._random.random() < self._unknown
+        view = ViewResult(
+            frame.camera,
+            frame.ref.epoch,
+            frame.frame_id,
+            score,
+            1.0,
+            (shown,),
+            rules,
+            novelty=float(strange),
+            novelty_p=UNLIKE_ALL if strange else 1.0,
+        )
         return Inspection(view, 0.0, spent / MS, finished)
 
 

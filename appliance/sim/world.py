@@ -16,6 +16,7 @@ from appliance.ports.device import Device
 from appliance.ports.node import Node, Output, Publish
 from appliance.schema.clocks import MS, HostNs
 from appliance.schema.command import Command, Reply
+from appliance.schema.errors import ApplianceError
 from appliance.sim.scenario import BusFaults
 
 HOP = 350_000
@@ -195,9 +196,7 @@ class World:
     def _turn(self, unit: Unit) -> None:
         if unit.node is None:
             if unit.start_at is not None and self.now >= unit.start_at:
-                unit.start_at = None
-                unit.node, unit.devices = unit.factory(self.now)
-                self._act(unit, unit.node.start(self.now))
+                self._begin(unit)
             return
         while unit.waiting and unit.held_until(self.now) <= self.now:
             topic, message = unit.waiting.pop(0)
@@ -212,6 +211,17 @@ class World:
         due = unit.node.wake_at
         if due is not None and self.now >= due:
             self._act(unit, unit.node.wake(self.now))
+
+    def _begin(self, unit: Unit) -> None:
+        """Start a process; one that cannot begin, as with a full disk, ends and is started again."""
+        unit.start_at = None
+        unit.node, unit.devices = unit.factory(self.now)
+        try:
+            outputs = unit.node.start(self.now)
+        except ApplianceError:
+            self.kill(unit.name)
+        else:
+            self._act(unit, outputs)
 
     def _act(self, unit: Unit, outputs: Sequence[Output]) -> None:
         """Carry out what a node wants; a busy process is done with it only when it is no longer busy."""

@@ -6,15 +6,29 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from appliance.schema.actuation import Actuation, PlcAcknowledged
+from appliance.schema.actuation import Actuation, HandActuation, PlcAcknowledged
 from appliance.schema.clocks import HostNs, UtcNs
 from appliance.schema.health import Alarm
 from appliance.schema.label import Label
 from appliance.schema.part import PartEntered, PartExposed, PartId
-from appliance.schema.verdict import InspectionResult, ShadowResult, Verdict
+from appliance.schema.review import ManualVerdict, ReviewStep, Seeded
+from appliance.schema.verdict import InspectionResult, SealedVerdict, ShadowResult, Verdict
 
 Fact = (
-    PartEntered | PartExposed | InspectionResult | Verdict | ShadowResult | Actuation | PlcAcknowledged | Label | Alarm
+    PartEntered
+    | PartExposed
+    | InspectionResult
+    | Verdict
+    | SealedVerdict
+    | ShadowResult
+    | Actuation
+    | HandActuation
+    | PlcAcknowledged
+    | ManualVerdict
+    | Seeded
+    | ReviewStep
+    | Label
+    | Alarm
 )
 
 KEYS: Mapping[str, tuple[str, ...]] = {
@@ -22,8 +36,13 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "exposures": ("part", "camera", "trigger_index"),
     "results": ("part",),
     "verdicts": ("part",),
+    "sealed_verdicts": ("part",),
     "shadow_results": ("part", "bundle"),
     "actuations": ("part",),
+    "hand_actuations": ("verdict_id",),
+    "manual_verdicts": ("verdict_id",),
+    "seeds": ("part",),
+    "review_steps": ("part", "number"),
     "plc_acknowledgements": ("part",),
     "labels": ("label_id",),
     "alarms": ("source_topic", "source_epoch", "source_sequence"),
@@ -42,7 +61,7 @@ class Row(Struct, frozen=True):
     columns: dict[str, Any]
 
 
-def row_of(fact: Fact) -> Row:
+def row_of(fact: Fact) -> Row:  # noqa: C901, PLR0912  one case per fact, one line each
     """Give the row that holds a fact."""
     match fact:
         case PartEntered():
@@ -55,8 +74,18 @@ def row_of(fact: Fact) -> Row:
             return Row("verdicts", fact.part, fact.decided, _verdict(fact))
         case ShadowResult():
             return Row("shadow_results", fact.part, fact.finished, _shadow(fact))
+        case SealedVerdict():
+            return Row("sealed_verdicts", fact.part, fact.decided, _sealed(fact))
         case Actuation():
             return Row("actuations", fact.part, fact.at, _actuation(fact))
+        case HandActuation():
+            return Row("hand_actuations", fact.part, fact.at, _hand(fact))
+        case ManualVerdict():
+            return Row("manual_verdicts", fact.part, None, _manual(fact))
+        case Seeded():
+            return Row("seeds", fact.part, None, _seeded(fact))
+        case ReviewStep():
+            return Row("review_steps", fact.part, None, _step(fact))
         case PlcAcknowledged():
             return Row("plc_acknowledgements", fact.part, fact.acknowledged, _acknowledged(fact))
         case Label():
@@ -83,6 +112,8 @@ def same(held: Fact, other: Fact) -> bool:
     if isinstance(held, PartExposed) and isinstance(other, PartExposed):
         stamps = (other.trigger_index, other.at_tick, other.at_counts)
         return (held.trigger_index, held.at_tick, held.at_counts) == stamps
+    if isinstance(held, HandActuation) and isinstance(other, HandActuation):  # told again by a line that restarted
+        return (held.part, held.lane) == (other.part, other.lane)
     return held == other
 
 
@@ -132,6 +163,23 @@ def _verdict(fact: Verdict) -> dict[str, Any]:
         "decided_ns": fact.decided,
         "decide_by_ns": fact.decide_by,
         "sequence": fact.sequence,
+        "sampling": fact.sampling,
+        "body": _body(fact),
+    }
+
+
+def _sealed(fact: SealedVerdict) -> dict[str, Any]:
+    result = fact.result
+    return {
+        "disposition": fact.disposition.value,
+        "reasons": _json(fact.reasons),
+        "decided_ns": fact.decided,
+        "decide_by_ns": fact.decide_by,
+        "bundle": result.bundle,
+        "runtime": result.runtime,
+        "precision": result.precision,
+        "score": max((view.score for view in result.views), default=None),
+        "views": _json(result.views),
         "body": _body(fact),
     }
 
@@ -163,6 +211,48 @@ def _actuation(fact: Actuation) -> dict[str, Any]:
         "at_tick": fact.at_tick,
         "at_counts": fact.at_counts,
         "replayed": int(fact.replayed),
+        "body": _body(fact),
+    }
+
+
+def _hand(fact: HandActuation) -> dict[str, Any]:
+    return {
+        "lane": fact.lane.value,
+        "cause": fact.cause.value,
+        "verdict_id": fact.verdict_id,
+        "person": fact.person,
+        "at_ns": fact.at,
+        "body": _body(fact),
+    }
+
+
+def _manual(fact: ManualVerdict) -> dict[str, Any]:
+    return {
+        "verdict_id": fact.verdict_id,
+        "utc_ns": fact.at,
+        "accept": int(fact.accept),
+        "kind": fact.kind,
+        "person": fact.person,
+        "occasion": fact.occasion.value,
+        "seconds": fact.seconds,
+        "prediction_shown": int(fact.prediction_shown),
+        "decided_ns": fact.decided,
+        "body": _body(fact),
+    }
+
+
+def _seeded(fact: Seeded) -> dict[str, Any]:
+    return {"utc_ns": fact.at, "kind": fact.kind, "person": fact.person, "body": _body(fact)}
+
+
+def _step(fact: ReviewStep) -> dict[str, Any]:
+    return {
+        "number": fact.number,
+        "utc_ns": fact.at,
+        "change": fact.change.value,
+        "occasion": fact.occasion.value,
+        "person": fact.person,
+        "why": fact.why,
         "body": _body(fact),
     }
 

@@ -2,10 +2,15 @@
 
     parts 1─┬─1 entered          what the part sensor saw          `inspections`: one row per part, all facts joined
             ├─n exposures        camera lines fired for it         `labels_current`: the newest label of each part
-            ├─1 results          what the model saw
-            ├─1 verdicts         what was decided
+            ├─1 results          what the model saw                `training_candidates`: images, seeded parts left out
+            ├─1 verdicts         what was decided                  `parallel_table`: sealed verdicts that a person's
+            ├─1 sealed_verdicts  the model's, in parallel mode          own has opened
             ├─n shadow_results   what a shadow bundle would have decided, one per bundle
             ├─1 actuations       what the gate did
+            ├─n review_steps     its way through review
+            ├─n manual_verdicts  what people decided
+            ├─n hand_actuations  where people put it
+            ├─1 seeds            a known defect that people put on the line; has no labels
             ├─1 plc_acknowledgements
             ├─n images           what was kept of its frames, or why not
             └─n labels           what people said
@@ -32,7 +37,9 @@ _FIRST_FACTS = (
     "audit",
 )
 
-FACTS = (*_FIRST_FACTS, "shadow_results")
+_REVIEW_FACTS = ("sealed_verdicts", "manual_verdicts", "hand_actuations", "seeds", "review_steps")
+
+FACTS = (*_FIRST_FACTS, "shadow_results", *_REVIEW_FACTS)
 """Tables whose rows are written once: triggers forbid UPDATE and DELETE."""
 
 _TABLES = """
@@ -140,6 +147,80 @@ CREATE TABLE shadow_results (
 ) STRICT
 """
 
+_REVIEW = """
+CREATE TABLE sealed_verdicts (
+    part INTEGER PRIMARY KEY REFERENCES parts(id), utc_ns INTEGER NOT NULL, disposition TEXT NOT NULL,
+    reasons TEXT NOT NULL, decided_ns INTEGER NOT NULL, decide_by_ns INTEGER NOT NULL, bundle TEXT NOT NULL,
+    runtime TEXT NOT NULL, precision TEXT NOT NULL, score REAL, views TEXT NOT NULL, body BLOB NOT NULL
+) STRICT;
+CREATE TABLE manual_verdicts (
+    id INTEGER PRIMARY KEY, verdict_id TEXT NOT NULL UNIQUE, part INTEGER NOT NULL REFERENCES parts(id),
+    utc_ns INTEGER NOT NULL, accept INTEGER NOT NULL, kind TEXT NOT NULL, person TEXT NOT NULL, occasion TEXT NOT NULL,
+    seconds REAL NOT NULL, prediction_shown INTEGER NOT NULL, decided_ns INTEGER NOT NULL, body BLOB NOT NULL
+) STRICT;
+CREATE TABLE hand_actuations (
+    verdict_id TEXT PRIMARY KEY, part INTEGER NOT NULL REFERENCES parts(id), utc_ns INTEGER NOT NULL,
+    lane TEXT NOT NULL, cause TEXT NOT NULL, person TEXT NOT NULL, at_ns INTEGER NOT NULL, body BLOB NOT NULL
+) STRICT;
+CREATE TABLE seeds (
+    part INTEGER PRIMARY KEY REFERENCES parts(id), utc_ns INTEGER NOT NULL, kind TEXT NOT NULL, person TEXT NOT NULL,
+    body BLOB NOT NULL
+) STRICT;
+CREATE TABLE review_steps (
+    id INTEGER PRIMARY KEY, part INTEGER NOT NULL REFERENCES parts(id), number INTEGER NOT NULL,
+    utc_ns INTEGER NOT NULL, change TEXT NOT NULL, occasion TEXT NOT NULL, person TEXT NOT NULL, why TEXT NOT NULL,
+    body BLOB NOT NULL, UNIQUE (part, number)
+) STRICT;
+ALTER TABLE verdicts ADD COLUMN sampling REAL NOT NULL DEFAULT 0;
+CREATE INDEX manual_verdicts_by_part ON manual_verdicts (part);
+CREATE INDEX hand_actuations_by_part ON hand_actuations (part);
+CREATE INDEX verdicts_by_sampling ON verdicts (sampling) WHERE sampling > 0;
+DROP VIEW inspections
+"""
+
+_NEVER_TRAINED_ON = (
+    """
+CREATE TRIGGER labels_no_seeded BEFORE INSERT ON labels WHEN EXISTS (SELECT 1 FROM seeds s WHERE s.part = NEW.part)
+BEGIN SELECT raise(ABORT, 'labels: a seeded part never enters training data'); END
+""",
+    """
+CREATE TRIGGER seeds_no_labelled BEFORE INSERT ON seeds WHEN EXISTS (SELECT 1 FROM labels l WHERE l.part = NEW.part)
+BEGIN SELECT raise(ABORT, 'seeds: a part with a label is training data already'); END
+""",
+    """
+CREATE VIEW training_candidates AS
+SELECT p.id AS part, printf('%08x-%06d', p.boot, p.number) AS name, i.camera, i.path, i.sha256, i.disposition,
+       l.label_id, l.level, l.kind, l.person
+FROM images i
+JOIN parts p ON p.id = i.part
+LEFT JOIN labels_current l ON l.part = i.part
+WHERE i.path IS NOT NULL AND NOT EXISTS (SELECT 1 FROM seeds s WHERE s.part = i.part)
+""",
+)
+
+_PARALLEL_TABLE = """
+CREATE VIEW parallel_table AS
+SELECT p.id, printf('%08x-%06d', p.boot, p.number) AS part, p.boot, p.number,
+       s.disposition, s.reasons, s.score, s.bundle, s.precision, s.decided_ns, s.decide_by_ns, s.views,
+       m.accept, m.kind, m.person, m.seconds, m.prediction_shown, m.utc_ns,
+       EXISTS (SELECT 1 FROM seeds d WHERE d.part = p.id) AS seeded
+FROM manual_verdicts m
+JOIN parts p ON p.id = m.part
+JOIN sealed_verdicts s ON s.part = m.part
+WHERE m.id = (SELECT min(f.id) FROM manual_verdicts f WHERE f.part = m.part)
+"""
+
+_INSPECTIONS_REVIEWED = _INSPECTIONS.replace(
+    "           AS image_not_kept\n",
+    """           AS image_not_kept,
+       (SELECT iif(m.accept, 'accept', 'reject') FROM manual_verdicts m WHERE m.part = p.id ORDER BY m.id DESC LIMIT 1)
+           AS manual,
+       (a.at_ns - (SELECT min(m.decided_ns) FROM manual_verdicts m WHERE m.part = p.id AND m.accept)) / 1e6
+           AS manual_margin_ms,
+       (SELECT h.lane FROM hand_actuations h WHERE h.part = p.id ORDER BY h.rowid DESC LIMIT 1) AS hand_lane
+""",
+)
+
 _record = Migrations("record")
 
 
@@ -157,6 +238,15 @@ def _shadow_results(database: Database) -> None:
     """Create the table of what shadow bundles would have decided."""
     database.conn.execute(_SHADOW_RESULTS)
     _guard(database, "shadow_results")
+
+
+@_record(name="review")  # type: ignore[untyped-decorator]
+def _review(database: Database) -> None:
+    """Create the tables of what people decide, and keep known defects out of training data."""
+    for statement in (*_REVIEW.split(";"), *_NEVER_TRAINED_ON, _PARALLEL_TABLE, _INSPECTIONS_REVIEWED):
+        database.conn.execute(statement)
+    for table in _REVIEW_FACTS:
+        _guard(database, table)
 
 
 def _guard(database: Database, table: str) -> None:

@@ -15,7 +15,8 @@ from appliance.schema.part import PartId
 _COLUMNS = (
     "id, part, boot, number, entered_utc_ns, entered_ns, disposition, reasons, lane, cause, held_disposition,"
     " actuated_utc_ns, latency_ms, entered_to_verdict_ms, margin_ms, transfer_ms, queue_ms, preprocess_ms,"
-    " inference_ms, decide_ms, bundle, runtime, precision, copies, score, views, acked, image, image_not_kept"
+    " inference_ms, decide_ms, bundle, runtime, precision, copies, score, views, acked, image, image_not_kept,"
+    " manual, manual_margin_ms, hand_lane"
 )
 
 
@@ -61,6 +62,12 @@ class Inspection(Struct, frozen=True):
     image: str | None
     """Path in the image folder of the first view kept."""
     image_not_kept: str | None
+    manual: str | None = None
+    """accept or reject, as a person decided last."""
+    manual_margin_ms: float | None = None
+    """A person's first accept to the gate; negative when it came after, None when there is none."""
+    hand_lane: str | None = None
+    """Where a person put the part last, after the gate."""
 
 
 class Summary(Struct, frozen=True):
@@ -72,7 +79,8 @@ class Summary(Struct, frozen=True):
     unaccounted: int
     """Parts without an actuation."""
     accepted_without_verdict: int
-    """Parts in the accept lane without an ACCEPT; anything but 0 is a broken safety rule."""
+    """Parts in the accept lane without an ACCEPT, of a person where the gate acted for one, else of the judge; anything
+    but 0 is a broken safety rule."""
     acked: int
     images: int
     latency_ms: tuple[float, ...]
@@ -110,8 +118,9 @@ def summary(connection: sqlite3.Connection) -> Summary:
             parts - actuated,
             _count(
                 connection,
-                "SELECT count(*) FROM actuations a LEFT JOIN verdicts v ON v.part = a.part"
-                " WHERE a.lane = 'accept' AND v.disposition IS NOT 'accept'",
+                "SELECT count(*) FROM actuations a LEFT JOIN verdicts v ON v.part = a.part WHERE a.lane = 'accept'"
+                " AND NOT iif(a.cause = 'operator', EXISTS (SELECT 1 FROM manual_verdicts m WHERE m.part = a.part"
+                " AND m.accept AND m.utc_ns <= a.utc_ns), v.disposition IS 'accept')",
             ),
             _count(connection, "SELECT count(*) FROM plc_acknowledgements"),
             _count(connection, "SELECT count(*) FROM images WHERE path NOT NULL"),

@@ -1,9 +1,10 @@
 """Keep facts, images and the audit chain for ever; the one writer of the record database."""
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 import numpy as np
@@ -36,6 +37,8 @@ UNNUMBERED = -1
 """Sequence of a fact that came without its place in the writer's count; it moves no position."""
 
 _UNSTORABLE = (OverflowError, sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError)
+
+_Answer = TypeVar("_Answer")
 
 log = structlog.get_logger()
 
@@ -149,6 +152,11 @@ class RecordStore:
             self.audit(ACTOR, "scrub_refused", IMAGES, "", after, at)
             return removed
         return removed + self.blobs.remove(orphans)
+
+    def ask(self, question: Callable[[sqlite3.Connection], _Answer]) -> _Answer:
+        """Answer a question of the readers from what is held now; StoreError when the file cannot be read."""
+        with self._reading("be asked"):
+            return question(self._database)
 
     def probe(self) -> None:
         """Read one page of the file: a real check that the database answers; StoreError when it does not."""

@@ -1,5 +1,6 @@
 """Write a file whole or not at all."""
 
+import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,4 +20,16 @@ def write_whole(place: Path, content: bytes) -> None:
     except OSError as cause:
         with suppress(OSError):  # where its folder cannot be, it cannot be either
             unfinished.unlink()
+        raise ConfigError(f"{place}: cannot be written ({cause.strerror}); name another folder") from cause
+
+
+def write_private(place: Path, content: bytes) -> None:
+    """Write a secret that its owner alone may read; ConfigError when the file is there already or cannot be written."""
+    try:
+        descriptor = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+    except FileExistsError as cause:
+        raise ConfigError(f"{place}: is there already and is not written over; name another file") from cause
+    except OSError as cause:
         raise ConfigError(f"{place}: cannot be written ({cause.strerror}); name another folder") from cause

@@ -37,6 +37,8 @@ KEYS = {
     "rows": {"inspections", "images"},
     "plc": {"results", "acked"},
     "mqtt": {"published", "acked"},
+    "review": {"opened", "decided", "quarantined", "waiting"},
+    "uncalibrated": None,
     "runtime": None,
     "precision": None,
     "bundle": None,

@@ -64,7 +64,7 @@ def test_nothing_on_the_line_depends_on_a_shadow(onlooker: Onlooker, actions: li
 def test_a_shadow_sees_every_part_of_a_quiet_day() -> None:
     """With time to spare each judged part is compared, once, on its own frame and with the verdict it had."""
     world = play(Onlooker(), Trouble(), [])
-    shadowed = {world._numbers[one.part]: one for one in world.shadowed}
+    shadowed = {world.account.numbers[one.part]: one for one in world.shadowed}
     seen = {number: int(one.views[0].findings[0].score) for number, one in shadowed.items()}
 
     assert list(range(1, PARTS + 1)) == sorted(shadowed)
@@ -77,7 +77,7 @@ def test_a_shadow_sees_every_part_of_a_quiet_day() -> None:
 def test_a_shadow_that_is_behind_drops_frames() -> None:
     """One that needs four times as long as there is sees some of the parts, and never another part's frame."""
     world = play(Onlooker(model_ns=200 * MS), Trouble(), [])
-    seen = [(world._numbers[one.part], int(one.views[0].findings[0].score)) for one in world.shadowed]
+    seen = [(world.account.numbers[one.part], int(one.views[0].findings[0].score)) for one in world.shadowed]
 
     assert PARTS // 10 < len(seen) < PARTS // 2
     assert [] == [pair for pair in seen if pair[0] != pair[1]]

@@ -271,7 +271,7 @@ def test_no_sequence_of_events_breaks_a_rule() -> None:
 
 MUTANTS = {
     "lane ignored": ("result_queue", "actuation.lane is Lane.ACCEPT\n        and", "True and"),
-    "cause ignored": ("result_queue", "and actuation.cause is Cause.ACCEPTED", ""),
+    "cause ignored": ("result_queue", "and actuation.cause in {Cause.ACCEPTED, Cause.OPERATOR}", ""),
     "disposition ignored": ("result_queue", "and actuation.disposition is Disposition.ACCEPT", ""),
     "rule inverted": ("result_queue", "return (\n        actuation.lane", "return not (\n        actuation.lane"),
     "old session passes": ("result_queue", "is_good(actuation) and not orphan", "is_good(actuation)"),

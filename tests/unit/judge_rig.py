@@ -7,6 +7,7 @@ import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
+from appliance.governance.approval import Primary
 from appliance.ports.inspector import Inspection
 from appliance.ports.node import Output, Publish
 from appliance.schema.clocks import MS, CameraNs, EncoderCounts, HostNs, McuTicks, S
@@ -16,16 +17,26 @@ from appliance.schema.errors import (
 )
 from appliance.schema.finding import ViewResult
 from appliance.schema.frame import FrameCounts, FrameReady, PixelFormat, SlotRef
-from appliance.schema.part import PartEntered, PartExposed, PartId
+from appliance.schema.health import Alarm
+from appliance.schema.limits import Limits
+from appliance.schema.part import BeltPosition, PartEntered, PartExposed, PartId
+from appliance.schema.policy import Basis, Policy, RiskLimits
 from appliance.schema.verdict import Disposition, Reason, Verdict
 from appliance.services._bundles import Bundles
 from appliance.services.judge import JudgeNode
+from appliance.sim.twins import PromiseTwin
 
 BEGIN = 10 * S
 WINDOW = 300 * MS
 COUNTS = 50
 MARGIN = 2 * MS
 TOLERANCE = 5 * MS
+KNOWN = 999
+SIGNED = Primary("r", 3, "0" * 64, "qe-4")
+UNSAMPLED = Policy(sample_share=0.0)
+RISK = RiskLimits(1.0, 2.0, 0.001, 0.95, 3000, 1, 1000, "sha256:a", "f32", "0" * 64)
+BY_RISK = Policy(basis=Basis.RISK, risk=RISK, sample_share=0.0)
+DRIFT = Alarm("record", "drift", "scores of good parts rose by 3 sigma")
 
 
 class Ring:
@@ -57,8 +68,11 @@ class Model:
     runtime, precision = "twin", "f32"
 
     def __init__(self, bundle: str = "sha256:a", accept: float | None = 1.0, reject: float | None = 2.0) -> None:
-        self.bundle, self.accept_below, self.reject_above = bundle, accept, reject
+        self.bundle = bundle
+        self.limits = Limits(accept, reject, known_parts=KNOWN)
         self.score = 0.5
+        self.novelty_p: float | None = 1.0
+        self.probability: float | None = None
         self.broken: tuple[str, ...] = ()
         self.finished: int | None = None
         self.fault: ApplianceError | None = None
@@ -66,7 +80,17 @@ class Model:
     def inspect(self, frame: FrameReady, pixels: NDArray[np.uint8]) -> Inspection:
         if self.fault:
             raise self.fault
-        view = ViewResult(frame.camera, frame.ref.epoch, frame.frame_id, self.score, None, (), self.broken)
+        view = ViewResult(
+            frame.camera,
+            frame.ref.epoch,
+            frame.frame_id,
+            self.score,
+            None,
+            (),
+            self.broken,
+            probability=self.probability,
+            novelty_p=self.novelty_p,
+        )
         finished = HostNs(frame.arrived + 5 * MS if self.finished is None else self.finished)
         return Inspection(view, 1.0, 3.0, finished)
 
@@ -74,16 +98,35 @@ class Model:
 class Rig:
     """Hold a judge with what it borrows, and play parts to it."""
 
-    def __init__(self, cameras: Sequence[str] = ("top",), model: Model | None = None) -> None:
+    def __init__(
+        self,
+        cameras: Sequence[str] = ("top",),
+        model: Model | None = None,
+        policy: Policy = UNSAMPLED,
+        primary: Primary | None = SIGNED,
+        promise: PromiseTwin | None = None,
+        judge: type[JudgeNode] = JudgeNode,
+    ) -> None:
         self.ring = Ring()
         self.model = model or Model()
         self.cameras = tuple(cameras)
         self.said: list[Output] = []
         self.bundles = Bundles(self.model)
-        self.node = JudgeNode(cameras, self.ring, self.bundles, TOLERANCE, COUNTS, MARGIN)
+        self.promise = promise or PromiseTwin()
+        self.node = judge(
+            cameras,
+            self.ring,
+            self.bundles,
+            TOLERANCE,
+            COUNTS,
+            MARGIN,
+            policy=policy,
+            promise=self.promise,
+            primary=primary,
+        )
         self.said += self.node.start(HostNs(BEGIN))
 
-    def tell(self, message: PartEntered | PartExposed | FrameReady, now: int) -> list:
+    def tell(self, message: PartEntered | PartExposed | FrameReady | Alarm | BeltPosition, now: int) -> list:
         outputs = list(self.node.receive("", message, HostNs(now)))
         self.said += outputs
         return [one.message for one in outputs if isinstance(one, Publish)]

@@ -3,14 +3,17 @@
 from msgspec.structs import replace
 
 from appliance.config import Camera, Mcu
+from appliance.governance.approval import Primary
 from appliance.outputs.handshake import Handshake
 from appliance.ports.node import Publish
 from appliance.schema.actuation import Actuation
-from appliance.schema.clocks import MS, HostNs, S
+from appliance.schema.clocks import MS, HostNs, S, UtcNs
 from appliance.schema.health import Component, Condition, Health
 from appliance.schema.part import PartEntered
-from appliance.schema.topics import VERDICT
+from appliance.schema.review import ManualVerdict, Occasion
+from appliance.schema.topics import MANUAL, VERDICT
 from appliance.schema.verdict import Disposition, Reason, Verdict
+from appliance.services._authority import Authority, HandDecides, ModelDecides
 from appliance.services.line import LineNode
 from firmware_bridge import messages as mcu
 from firmware_bridge.messages import SCHEMA_HASH
@@ -22,16 +25,20 @@ WINDOW = 375 * MS
 GUARD = 15 * MS
 CAMERAS = {"top": Camera(producer="p", serial="s", width_px=16, height_px=16, distance_mm=30.0)}
 SESSION = 77
+MODEL = ModelDecides(Primary("rig", 1, "", "test"))
+HAND = HandDecides()
 
 
 class Rig:
     """Hold a LineNode and what it did."""
 
-    def __init__(self, *, plc_required: bool = False) -> None:
-        self.node = LineNode(SETTINGS, CAMERAS, ("top",), Handshake(SESSION, HostNs(BEGIN)), plc_required=plc_required)
+    def __init__(self, *, plc_required: bool = False, authority: Authority = MODEL) -> None:
+        handshake = Handshake(SESSION, HostNs(BEGIN))
+        self.node = LineNode(SETTINGS, CAMERAS, ("top",), handshake, plc_required=plc_required, authority=authority)
         self.now = BEGIN
         self.published: list = []
         self.sent: list = []
+        self.words = 0
         self.do(self.node.start(HostNs(BEGIN)))
 
     def do(self, outputs) -> list:
@@ -62,8 +69,30 @@ class Rig:
         )
         return self.tell(replace(made, **changes), now, VERDICT)
 
-    def gate(self, number: int = 1, lane: mcu.Lane = mcu.Lane.REJECT, cause=mcu.GateCause.NO_DECISION) -> Actuation:
-        self.tell(mcu.GateEvent(3, number, lane, cause, 0, 4000, self.now // 1000))
+    def manual(self, entered: PartEntered, now: int | None = None, *, topic: str = MANUAL, **changes) -> list:
+        self.words += 1
+        made = ManualVerdict(
+            f"word-{self.words}",
+            entered.part,
+            accept=True,
+            kind="good",
+            person="op-1",
+            occasion=Occasion.PARALLEL,
+            seconds=1.0,
+            prediction_shown=False,
+            decided=HostNs(self.now if now is None else now),
+            at=UtcNs(0),
+        )
+        return self.tell(replace(made, **changes), now, topic)
+
+    def belt(self, counts: int, now: int | None = None) -> list:
+        self.now = self.now if now is None else now
+        return self.tell(mcu.ClockReply(self.now, self.now // 1000, counts))
+
+    def gate(
+        self, number: int = 1, lane: mcu.Lane = mcu.Lane.REJECT, cause=mcu.GateCause.NO_DECISION, sequence: int = 0
+    ) -> Actuation:
+        self.tell(mcu.GateEvent(3, number, lane, cause, sequence, 4000, self.now // 1000))
         return self.all(Actuation)[-1]
 
     def all(self, kind: type) -> list:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from appliance.schema.clocks import MS, HostNs, S
+from appliance.schema.clocks import MS, EncoderCounts, HostNs, S
 from appliance.schema.command import Drain, RefusedReply
 from appliance.schema.errors import (
     ApplianceError,
@@ -16,7 +16,7 @@ from appliance.schema.errors import (
 )
 from appliance.schema.frame import FrameName
 from appliance.schema.health import Alarm, Condition, Health
-from appliance.schema.part import PartId
+from appliance.schema.part import BeltPosition, PartId
 from appliance.schema.verdict import Disposition, InspectionResult, Reason, Verdict
 from appliance.services.judge import DECIDED_KEPT, UNPAIRED_LIFE
 from tests.unit.judge_rig import (
@@ -215,7 +215,7 @@ def test_a_broken_rule_rejects_whatever_the_score(score: float, limits: tuple[fl
     rig.model.score, rig.model.broken = score, ("screws: found 1 screw, asked 2",)
     results = only(rig.part(0), InspectionResult)
 
-    assert [(Disposition.REJECT, (Reason.RULE_BROKEN,))] == list(map(decision, rig.verdicts))
+    assert [(Disposition.REJECT, Reason.RULE_BROKEN)] == [(one.disposition, one.reasons[0]) for one in rig.verdicts]
     assert [("screws: found 1 screw, asked 2",)] == [view.broken_rules for one in results for view in one.views]
 
 
@@ -255,9 +255,45 @@ def test_a_frame_after_the_deadline_is_not_looked_at() -> None:
     """Time is not spent on a part that cannot be saved; its verdict was given when its time was up."""
     rig = Rig()
     rig.part(0, now=BEGIN + WINDOW)
+    rig.wake(BEGIN + WINDOW)
 
     assert [(Disposition.NO_VERDICT, (Reason.TOO_LATE,))] == list(map(decision, rig.verdicts))
     assert ([], [0]) == (rig.ring.borrowed, rig.ring.released)
+
+
+def stood(at: int) -> BeltPosition:
+    """Give a belt that has stood since the first part came."""
+    return BeltPosition(HostNs(at), 0, entered(0).at_counts, 10_000.0, entered(0).part.boot)
+
+
+def test_a_frame_that_waited_while_the_belt_stood_is_looked_at() -> None:
+    """A judge that was frozen finds the frame before the word that the belt stood: the frame waits for it."""
+    rig = Rig()
+    late = BEGIN + 10 * WINDOW
+    rig.model.finished = late
+    rig.tell(entered(0, close_counts=EncoderCounts(entered(0).at_counts + 3750)), BEGIN)
+    rig.tell(exposed(0), BEGIN)
+    rig.tell(frame(0), late)
+    before = list(rig.verdicts)
+    rig.tell(stood(late - 2 * WINDOW), late)
+    still = list(rig.verdicts)
+    rig.tell(stood(late), late)
+    rig.wake(late)
+
+    assert ([], []) == (before, still)
+    assert [Disposition.ACCEPT] == [one.disposition for one in rig.verdicts]
+    assert [0] == rig.ring.borrowed
+
+
+def test_a_frame_of_a_part_that_is_gone_is_given_back() -> None:
+    """What waits for the belt holds no slot of the ring beyond the next turn."""
+    rig = Rig()
+    rig.part(0, now=BEGIN + 10 * WINDOW)
+    rig.wake(BEGIN + 10 * WINDOW)
+    rig.tell(stood(BEGIN + 20 * WINDOW), BEGIN + 20 * WINDOW)
+
+    assert [0] == rig.ring.released
+    assert len(rig.verdicts) == 1
 
 
 def test_a_model_that_took_too_long_decides_nothing() -> None:

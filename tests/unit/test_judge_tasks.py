@@ -8,8 +8,8 @@ import pytest
 from numpy.typing import NDArray
 
 from appliance.decision.anomaly_map import MapStatistics
-from appliance.decision.disposition import judge_view
-from appliance.ports.task import Interpreter, Window
+from appliance.decision.disposition import judge_score
+from appliance.ports.task import Interpretation, Interpreter, Window
 from appliance.schema.bundle import ClassSpec, Head, TaskName
 from appliance.schema.errors import RuntimeFault
 from appliance.schema.verdict import Disposition
@@ -19,6 +19,7 @@ from appliance.tasks.classification import ClassificationInterpreter, Classifica
 from appliance.tasks.detection import DetectionInterpreter
 from appliance.tasks.instance import InstanceInterpreter
 from appliance.tasks.ocr import OcrReader, OcrSettings
+from appliance.tasks.reading import TiledReader, WholeReader
 from appliance.tasks.semantic import SemanticInterpreter, SemanticReading
 
 WINDOW = Window(0, 0, 64, 64)
@@ -75,7 +76,7 @@ TASKS: Mapping[str, tuple[Callable[[], Interpreter], dict[str, NDArray[np.float3
 
 def disposition_of(score: float) -> Disposition:
     """Judge by limits that accept every number."""
-    return judge_view(score, ACCEPTS_ALL, ACCEPTS_ALL)[0]
+    return judge_score(score, ACCEPTS_ALL, ACCEPTS_ALL)[0]
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -155,3 +156,48 @@ def test_text_read_by_spoilt_networks_is_never_accepted(search: float, spelling:
     """Whether finding or reading fails, the text is not read, and what is not read is no pass."""
     assert Disposition.ACCEPT is disposition_of(read_text(0.9, 0.9))
     assert Disposition.ACCEPT is not disposition_of(read_text(search, spelling))
+
+
+class Says:
+    """Be a head that says one score after the other."""
+
+    def __init__(self, *scores: float) -> None:
+        self._scores = iter(scores)
+
+    def interpret(self, tensors: object, index: int = 0) -> Interpretation:
+        return Interpretation(next(self._scores), ())
+
+
+class Nothing:
+    """Prepare and compute nothing."""
+
+    input = np.zeros((2, 4, 4, 3), np.uint8)
+
+    def run(self, *given: object) -> dict[str, NDArray[np.generic]]:
+        return {}
+
+
+def test_a_frame_tells_what_every_head_says() -> None:
+    """The deciding head's score and those behind it, in their order."""
+    reading = WholeReader(Nothing(), Nothing(), (Says(1.0), Says(2.0), Says(3.0))).read(np.zeros((4, 4), np.uint8))
+
+    assert (1.0, (2.0, 3.0)) == (reading.score, reading.others)
+
+
+def test_of_several_tiles_each_head_says_its_worst() -> None:
+    """The highest score of any tile, head by head; a tile in the last, shorter batch counts as any."""
+    tiles = [(Says(1.0), Says(9.0)), (Says(5.0), Says(2.0)), (Says(3.0), Says(4.0))]
+    reading = TiledReader(Nothing(), Nothing(), [WINDOW] * 3, tiles).read(np.zeros((4, 4), np.uint8))
+
+    assert (5.0, (9.0,)) == (reading.score, reading.others)
+
+
+@pytest.mark.parametrize("place", range(4))
+def test_a_head_that_is_no_number_spoils_the_frame(place: int) -> None:
+    """All heads share one backbone: where one says nothing, no other is believed, in any tile."""
+    scores = [math.nan if index == place else 1.0 for index in range(4)]
+    tiles = [(Says(scores[0]), Says(scores[1])), (Says(scores[2]), Says(scores[3]))]
+    whole = WholeReader(Nothing(), Nothing(), tuple(map(Says, scores))).read(np.zeros((4, 4), np.uint8))
+    tiled = TiledReader(Nothing(), Nothing(), [WINDOW] * 2, tiles).read(np.zeros((4, 4), np.uint8))
+
+    assert (True, True) == (math.isnan(whole.score), math.isnan(tiled.score))

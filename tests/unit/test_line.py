@@ -8,7 +8,8 @@ from appliance.schema.clocks import EncoderCounts, HostNs, McuTicks, S
 from appliance.schema.health import Alarm
 from appliance.schema.part import PartEntered, PartExposed, PartId
 from appliance.schema.verdict import Disposition, Verdict
-from appliance.services.line import GATE_CAUSE, accepts
+from appliance.services._authority import accepts
+from appliance.services._line_gate import GATE_CAUSE
 from firmware_bridge import messages as mcu
 from tests.unit.line_rig import BEGIN, BOOT, GUARD, WINDOW, Rig, part_event
 
@@ -70,11 +71,14 @@ def test_the_rule_compares_the_whole_part() -> None:
     entered = PartEntered(PartId(1, 1), HostNs(0), 0, McuTicks(0), EncoderCounts(0), HostNs(100), ("top",))
     verdict = Verdict(PartId(1, 1), Disposition.ACCEPT, (), HostNs(0), HostNs(100), 1)
 
-    assert accepts(verdict, entered, HostNs(100))
-    assert not accepts(verdict, entered, HostNs(101))
-    assert not accepts(replace(verdict, part=PartId(2, 1)), entered, HostNs(100))
-    assert not accepts(replace(verdict, part=PartId(1, 2)), entered, HostNs(100))
-    assert not accepts(replace(verdict, disposition=Disposition.UNKNOWN), entered, HostNs(100))
+    def may(verdict: Verdict, now: int) -> bool:
+        return accepts(verdict, entered, HostNs(100), HostNs(now))
+
+    assert may(verdict, 100)
+    assert not may(verdict, 101)
+    assert not may(replace(verdict, part=PartId(2, 1)), 100)
+    assert not may(replace(verdict, part=PartId(1, 2)), 100)
+    assert not may(replace(verdict, disposition=Disposition.UNKNOWN), 100)
 
 
 def test_the_deadline_is_the_parts_own(rig: Rig) -> None:

@@ -2,10 +2,12 @@
 
 import pytest
 
-from appliance.schema.clocks import HostNs
-from appliance.schema.part import PartId
-from appliance.schema.verdict import Disposition, Verdict
-from appliance.services._line_gate import GATE_CAUSE, held_disposition
+from appliance.schema.actuation import Cause
+from appliance.schema.clocks import EncoderCounts, HostNs, McuTicks
+from appliance.schema.part import PartEntered, PartId
+from appliance.schema.verdict import Disposition
+from appliance.services._authority import BY_HAND
+from appliance.services._line_gate import GATE_CAUSE, OnBelt, account
 from firmware_bridge.messages import GateCause, GateEvent, Lane
 
 
@@ -19,27 +21,52 @@ def test_every_cause_of_the_microcontroller_has_a_name() -> None:
     assert set(GateCause) == set(GATE_CAUSE)
 
 
-@pytest.mark.parametrize("disposition", list(Disposition))
-@pytest.mark.parametrize("cause", [GateCause.ACCEPTED, GateCause.HOST_LOST])
-def test_a_known_verdict_is_stated_as_it_is(disposition: Disposition, cause: GateCause) -> None:
-    """What this process decided on is never read from the microcontroller's memory."""
-    verdict = Verdict(PartId(1, 1), disposition, (), HostNs(0), HostNs(1), 3)
+def part(**changes: object) -> OnBelt:
+    entered = PartEntered(PartId(1, 1), HostNs(0), 0, McuTicks(0), EncoderCounts(0), HostNs(1), ("top",))
+    return OnBelt(entered, inspect=True, **changes)
 
-    assert disposition is held_disposition(verdict, event(cause, 3), replayed=True)
+
+@pytest.mark.parametrize("disposition", list(Disposition))
+@pytest.mark.parametrize("cause", [GateCause.DECIDED_REJECT, GateCause.HOST_LOST])
+def test_a_known_word_is_stated_as_it_is(disposition: Disposition, cause: GateCause) -> None:
+    """What this process decided on is never read from the microcontroller's memory."""
+    assert disposition is account(part(said=disposition, sequence=3), event(cause, 3), replayed=True)[1]
 
 
 @pytest.mark.parametrize(
     ("cause", "sequence", "replayed", "held"),
     [
-        (GateCause.ACCEPTED, 7, True, Disposition.ACCEPT),
-        (GateCause.ACCEPTED, 0, True, Disposition.NO_VERDICT),
-        (GateCause.ACCEPTED, 7, False, Disposition.NO_VERDICT),
-        (GateCause.HOST_LOST, 7, True, Disposition.NO_VERDICT),
-        (GateCause.NO_DECISION, 0, True, Disposition.NO_VERDICT),
+        (GateCause.ACCEPTED, 7, True, (Cause.ACCEPTED, Disposition.ACCEPT)),
+        (GateCause.ACCEPTED, 0, True, (Cause.ACCEPTED, Disposition.NO_VERDICT)),
+        (GateCause.ACCEPTED, 7, False, (Cause.ACCEPTED, Disposition.NO_VERDICT)),
+        (GateCause.HOST_LOST, 7, True, (Cause.HOST_LOST, Disposition.NO_VERDICT)),
+        (GateCause.NO_DECISION, 0, True, (Cause.NO_VERDICT, Disposition.NO_VERDICT)),
+        (GateCause.ACCEPTED, BY_HAND | 1, True, (Cause.OPERATOR, Disposition.ACCEPT)),
+        (GateCause.DECIDED_REJECT, BY_HAND | 1, True, (Cause.OPERATOR, Disposition.REJECT)),
+        (GateCause.DECIDED_REJECT, 7, True, (Cause.DECIDED_REJECT, Disposition.NO_VERDICT)),
+        (GateCause.HOST_LOST, BY_HAND | 1, True, (Cause.HOST_LOST, Disposition.NO_VERDICT)),
+        (GateCause.ACCEPTED, BY_HAND | 1, False, (Cause.OPERATOR, Disposition.NO_VERDICT)),
     ],
 )
 def test_the_microcontroller_vouches_only_for_accepts_it_was_given(
-    cause: GateCause, sequence: int, replayed: bool, held: Disposition
+    cause: GateCause, sequence: int, replayed: bool, held: tuple[Cause, Disposition]
 ) -> None:
-    """An ACCEPT is stated for a part of an earlier process only when the gate opened on a verdict it can name."""
-    assert held is held_disposition(None, event(cause, sequence), replayed=replayed)
+    """An ACCEPT is stated for a part of an earlier process only when the gate opened on a decision it can name."""
+    assert held == account(None, event(cause, sequence), replayed=replayed)
+
+
+def test_the_gate_tells_which_word_it_acted_on() -> None:
+    """A person's reject that came too late for the gate leaves the ACCEPT it acted on; one in time is the reason."""
+    objected = part(said=Disposition.REJECT, sequence=BY_HAND | 1, accept_sent=True)
+
+    assert (Cause.ACCEPTED, Disposition.ACCEPT) == account(objected, event(GateCause.ACCEPTED, 7), replayed=False)
+    assert (Cause.OPERATOR, Disposition.REJECT) == account(
+        objected, event(GateCause.DECIDED_REJECT, BY_HAND | 1), replayed=False
+    )
+
+
+def test_an_accept_lane_without_an_accept_given_stays_unexplained() -> None:
+    """A gate that opened for a part that was not accepted is told as it is, and never as an ACCEPT."""
+    held = part(said=Disposition.REVIEW, sequence=7)
+
+    assert (Cause.ACCEPTED, Disposition.REVIEW) == account(held, event(GateCause.ACCEPTED, 7), replayed=False)

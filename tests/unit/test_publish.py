@@ -9,12 +9,14 @@ from appliance.outputs.mqtt import MqttState, OutboxGrew
 from appliance.outputs.outbox import Outbox
 from appliance.outputs.plant_messages import Identity
 from appliance.ports.node import Send
-from appliance.schema.actuation import Actuation, Cause, Lane
+from appliance.schema.actuation import Actuation, Cause, HandActuation, Lane
 from appliance.schema.clocks import MS, S
 from appliance.schema.command import Accepted, Drain, RefusedReply, ResetFault
 from appliance.schema.finding import ViewResult
 from appliance.schema.health import Alarm, Condition, Health
 from appliance.schema.part import PartEntered, PartExposed, PartId
+from appliance.schema.review import ManualVerdict, Occasion
+from appliance.schema.topics import SEALED, SEED
 from appliance.schema.verdict import Disposition, InspectionResult, Reason, StageTimes, Verdict
 from appliance.services.publish import GRACE, MQTT, PublishNode
 
@@ -106,6 +108,34 @@ def test_a_result_says_what_happened_to_the_part(node, clock, outbox):
         "replayed": False,
         "sequence": 1,
     } == message
+
+
+def test_what_people_decide_and_do_is_told_once_without_their_names(node, clock, outbox):
+    """The plant learns the decision and where the part was put; who it was stays in the record."""
+    part = PartId(0xA0B1C2D3, 7)
+    manual = ManualVerdict("0192-7", part, False, "scratch", "op-1", Occasion.REVIEW, 4.5, False, 3 * S, UTC + 3 * S)
+    hand = HandActuation(part, Lane.REJECT, Cause.OPERATOR, "0192-7", "op-1", 3 * S + 500 * MS)
+    outputs = tell(node, clock, [("manual", manual)]) + tell(node, clock, [("hand", hand)])
+    tell(node, clock, [("manual", manual)], epoch=6)
+    told = payloads(outbox)
+
+    assert [Send(MQTT, OutboxGrew())] * 2 == outputs
+    assert ["insp/v1/site/line/cell-4/manual", "insp/v1/site/line/cell-4/hand"] == [
+        row.topic for row in outbox.pending(10)
+    ]
+    assert [
+        ("firstshift.manual.1", "a0b1c2d3-000007", False, "scratch", "review", "2025-11-13T02:13:23.000000+00:00"),
+        ("firstshift.hand.1", "a0b1c2d3-000007", "reject", "2025-11-13T02:13:23.500000+00:00"),
+    ] == [
+        tuple(told[0][key] for key in ("schema", "part", "accept", "kind", "occasion", "decided")),
+        tuple(told[1][key] for key in ("schema", "part", "lane", "moved")),
+    ]
+    assert "op-1" not in str(told)
+
+
+def test_nothing_that_is_hidden_is_heard_here():
+    """Sealed verdicts and seeded parts never reach the plant's network."""
+    assert not {SEALED, SEED} & set(PublishNode.topics)
 
 
 def test_only_an_actuation_makes_a_result(node, clock, outbox):

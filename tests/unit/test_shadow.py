@@ -24,7 +24,9 @@ from appliance.schema.errors import ConfigError, FrameOverwritten, RuntimeFault
 from appliance.schema.finding import ViewResult
 from appliance.schema.frame import FrameCounts, FrameReady, PixelFormat, SlotRef
 from appliance.schema.health import Condition, Health
+from appliance.schema.limits import Limits
 from appliance.schema.part import PartId
+from appliance.schema.policy import Policy
 from appliance.schema.recipe import Recipe
 from appliance.schema.topics import SHADOW
 from appliance.schema.verdict import Disposition, InspectionResult, Reason, ShadowResult, StageTimes, Verdict
@@ -59,7 +61,7 @@ class Model:
     bundle, runtime, precision = "sha256:next", "openvino", "f32"
 
     def __init__(self, limit: float | None = 100.0) -> None:
-        self.accept_below = self.reject_above = limit
+        self.limits = Limits(limit, limit, known_parts=999)
         self.fault = ""
         self.broken: tuple[str, ...] = ()
 
@@ -67,7 +69,7 @@ class Model:
         if self.fault:
             raise RuntimeFault(self.fault)
         score = float(pixels.mean())
-        view = ViewResult(frame.camera, frame.ref.epoch, frame.frame_id, score, None, (), self.broken)
+        view = ViewResult(frame.camera, frame.ref.epoch, frame.frame_id, score, None, (), self.broken, novelty_p=1.0)
         return Inspection(view, 1.0, 2.0, HostNs(99))
 
 
@@ -95,7 +97,7 @@ class Rig:
 
     def __init__(self, views: Sequence[str] = ("top",), model: Model | None = None) -> None:
         self.ring, self.model = Ring(), model or Model()
-        self.node = ShadowNode(views, self.ring, self.model)
+        self.node = ShadowNode(views, self.ring, self.model, Policy())
 
     def tell(self, *messages: Struct) -> list[ShadowResult]:
         outputs = [one for message in messages for one in self.node.receive("", message, NOW)]
@@ -143,6 +145,16 @@ def test_a_shadow_decides_as_the_judge_would(
     (result,) = rig.tell(frame(number), *facts(number))
 
     assert (expected, expected is Disposition.ACCEPT) == (result.disposition, result.agrees)
+
+
+def test_the_random_sample_is_no_disagreement() -> None:
+    """A part that would have been accepted and was drawn for a person is compared as the accept that it was."""
+    rig = Rig()
+    verdict, result = facts(7, disposition=Disposition.REVIEW)
+    drawn = replace(verdict, reasons=(Reason.RANDOM_SAMPLE, Reason.WITHIN_LIMITS))
+    (compared,) = rig.tell(frame(7), drawn, result)
+
+    assert (Disposition.ACCEPT, True) == (compared.active_disposition, compared.agrees)
 
 
 def test_order_of_the_judges_facts_does_not_matter() -> None:
@@ -219,7 +231,7 @@ def test_a_model_that_fails_shows_in_health_and_goes_on() -> None:
 
 def test_without_its_bundle_it_stays_up_and_says_why() -> None:
     """A bundle that cannot be loaded is told of, and nothing is copied for it."""
-    node = ShadowNode(("top",), Ring(), None, "bundle next: no manifest.json; install it again")
+    node = ShadowNode(("top",), Ring(), None, Policy(), "bundle next: no manifest.json; install it again")
     (health,) = [one.message for one in node.start(NOW)]
 
     assert [] == [one for message in (frame(7), *facts(7)) for one in node.receive("", message, NOW)]
