@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import NoReturn
 
-from appliance import __version__, cli_models
+from appliance import __version__, cli_models, cli_recipe, cli_review, cli_risk
 from appliance.schema.errors import ApplianceError
 
 FINDING = 1
@@ -51,7 +51,8 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--json", help="also write JSON to this file, - for standard output alone")
     _camera_arguments(commands)
     _plc_arguments(commands)
-    cli_models.add(commands, _command, _station_arguments)
+    for area in (cli_models, cli_risk, cli_recipe, cli_review):
+        area.add(commands, _command, _station_arguments)
     _audit_arguments(commands)
     bench = _command(commands, "bench", _bench, "measure; results go to bench/results/")
     bench.add_argument("name", help="a file of bench/ without .py, or all")
@@ -80,6 +81,7 @@ def _demo_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rate", type=float, help="parts per second, default 10")
     parser.add_argument("--images", type=Path, help="play photographs from a folder of labelled pictures")
     parser.add_argument("--bundle", type=Path, help="judge with this bundle instead of one fitted on day one")
+    parser.add_argument("--parallel", action="store_true", help="a person decides every part; 60 parts, 1 a second")
     parser.add_argument("--scenario", type=Path, help="text scenario: what goes wrong, and what must follow")
     parser.add_argument("--seed", type=int, help="names the parts and their order, default 1")
     parser.add_argument("--hmi", action=argparse.BooleanOptionalAction, default=True, help="live view on the terminal")
@@ -129,6 +131,7 @@ def _demo(options: argparse.Namespace) -> int:
             bundle=options.bundle,
             scenario=options.scenario,
             seed=options.seed,
+            parallel=options.parallel,
             live=options.hmi and sys.stderr.isatty(),
             state=options.state,
             json=options.json,

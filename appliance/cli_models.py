@@ -132,6 +132,24 @@ def _bundle_arguments(
     )
     eight.add_argument("--out", type=Path, required=True, help="folder of the new bundle")
     eight.add_argument("--runtime", default="openvino", help="runtime of the line, default openvino")
+    anew = command(
+        actions, "calibrate", _bundle_calibrate, "find a bundle's limits and confidences for another precision"
+    )
+    anew.add_argument("bundle", type=Path, help="folder of the bundle")
+    anew.add_argument("--data", type=Path, required=True, help="folder of labelled pictures of parts it has not seen")
+    anew.add_argument("--out", type=Path, required=True, help="folder of the new bundle")
+    anew.add_argument("--precision", default="auto", help="f32, f16, bf16 or int8; default the best of this machine")
+    anew.add_argument("--runtime", help=f"{RUNTIMES}; default the bundle's own")
+    anew.add_argument("--split", default="test", help="which pictures of it, default test")
+    anew.add_argument(
+        "--share", type=float, default=0.5, help="of the parts to use; the others stay unseen; default 0.5"
+    )
+    anew.add_argument(
+        "--overkill", type=float, default=0.05, help="share of good parts that may be held back, default 0.05"
+    )
+    anew.add_argument("--views", type=int, help="pictures that the line takes of a part; default all that there are")
+    anew.add_argument("--seed", type=int, default=0, help="names the parts drawn, default 0")
+    anew.add_argument("--threads", type=int, default=1, help="inference threads, default 1")
     for name, what in (
         ("stage", "load, prove and warm a bundle beside the running one"),
         ("activate", "use the staged bundle from the next part on"),
@@ -273,3 +291,23 @@ def _bundle_quantize(options: argparse.Namespace) -> int:
     from appliance.infer.quantize import QuantizeOptions, run_quantize
 
     return run_quantize(QuantizeOptions(options.bundle, options.images, options.out, options.runtime))
+
+
+def _bundle_calibrate(options: argparse.Namespace) -> int:
+    from appliance.trainer.recalibration import CalibrateOptions, run_calibrate
+
+    return run_calibrate(
+        CalibrateOptions(
+            bundle=options.bundle,
+            data=options.data,
+            out=options.out,
+            split=options.split,
+            share=options.share,
+            overkill=options.overkill,
+            runtime=options.runtime,
+            precision=options.precision,
+            views=options.views,
+            seed=options.seed,
+            threads=options.threads,
+        )
+    )

@@ -15,11 +15,15 @@ from appliance.schema.clocks import MS, CameraNs, EncoderCounts, HostNs, McuTick
 from appliance.schema.command import Accepted, ActivateBundle, RollbackBundle, StageBundle
 from appliance.schema.finding import Finding, ViewResult
 from appliance.schema.frame import FrameCounts, FrameReady, PixelFormat, SlotRef
+from appliance.schema.limits import Limits
 from appliance.schema.part import PartEntered, PartExposed, PartId
+from appliance.schema.policy import Policy
 from appliance.schema.verdict import Disposition, InspectionResult, Verdict
 from appliance.services._bundles import Bundles
 from appliance.services._staging import Staged
 from appliance.services.judge import JudgeNode
+from appliance.sim.line_world import SIGNED
+from appliance.sim.twins import PromiseTwin
 
 CAMERAS = ("top", "side", "bottom")
 PARTS = 5
@@ -52,11 +56,11 @@ class Model:
 
     def __init__(self, number: int) -> None:
         self.bundle = f"sha256:{number}"
-        self.accept_below = self.reject_above = 1.0 - number % 2
+        self.limits = Limits(1.0 - number % 2, 1.0 - number % 2, known_parts=999)
 
     def inspect(self, frame: FrameReady, pixels: NDArray[np.uint8]) -> Inspection:
         signed = Finding("seen", SCORE, None, text=self.bundle)
-        view = ViewResult(frame.camera, frame.ref.epoch, frame.frame_id, SCORE, None, (signed,))
+        view = ViewResult(frame.camera, frame.ref.epoch, frame.frame_id, SCORE, None, (signed,), novelty_p=1.0)
         return Inspection(view, 0.0, 0.0, frame.arrived)
 
 
@@ -99,7 +103,8 @@ def histories(draw: st.DrawFn) -> list[Event]:
 def test_a_part_is_judged_by_the_bundle_that_its_result_names(history: list[Event]) -> None:
     """Every view, every limit and the result of a part belong to the bundle that was active when it entered."""
     bundles = Bundles(Model(0))
-    node = JudgeNode(CAMERAS, Ring(), bundles, STEP // 5, 50, 2 * MS)
+    by = {"policy": Policy(sample_share=0.0), "promise": PromiseTwin(), "primary": SIGNED}
+    node = JudgeNode(CAMERAS, Ring(), bundles, STEP // 5, 50, 2 * MS, **by)
     active, said, swaps = {}, [], 0
     for event in history:
         now = HostNs(event.at)
@@ -132,6 +137,6 @@ def test_a_part_is_judged_by_the_bundle_that_its_result_names(history: list[Even
         assert own.bundle == result.bundle
         assert signatures <= {own.bundle}
         if verdict.disposition is not Disposition.NO_VERDICT:
-            expected = Disposition.ACCEPT if own.accept_below >= SCORE else Disposition.REJECT
+            expected = Disposition.ACCEPT if own.limits.accept_below >= SCORE else Disposition.REJECT
 
             assert (expected, len(CAMERAS)) == (verdict.disposition, len(result.views))

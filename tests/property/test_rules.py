@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from appliance.decision.disposition import judge_view
 from appliance.decision.rules import broken
-from appliance.schema.finding import Box, Finding
+from appliance.schema.finding import Box, Finding, ViewResult
+from appliance.schema.limits import Limits
+from appliance.schema.policy import Policy
 from appliance.schema.rule import Count, Distance, Order, Presence
 from appliance.schema.verdict import Disposition
 
@@ -108,6 +110,7 @@ def test_a_broken_rule_is_never_accepted(
 ) -> None:
     """No score, limit or scale turns a broken rule into an ACCEPT."""
     lines = broken((rule,), "top", findings, scale)
-    disposition, _ = judge_view(score, accept, reject, rule_broken=bool(lines))
+    view = ViewResult("top", 1, 1, score, None, tuple(findings), lines, novelty_p=1.0)
+    disposition, _ = judge_view(view, Limits(accept, reject, known_parts=999), Policy(), "sha256:a", "f32")
 
     assert not (lines and disposition is Disposition.ACCEPT)

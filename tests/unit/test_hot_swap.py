@@ -16,6 +16,7 @@ from appliance.schema.clocks import HostNs
 from appliance.schema.command import Accepted, ActivateBundle, RefusedReply, Reply, RollbackBundle, StageBundle
 from appliance.schema.errors import RuntimeFault
 from appliance.schema.health import Alarm, Component, Condition
+from appliance.schema.limits import Limits
 from appliance.services._bundles import STAGER, Bundles
 from appliance.services._staging import (
     BACKGROUND,
@@ -37,7 +38,7 @@ PATIENCE_S = 20.0
 class Model:
     """Be a bundle by its name alone."""
 
-    runtime, precision, accept_below, reject_above = "twin", "f32", 1.0, 1.0
+    runtime, precision, limits = "twin", "f32", Limits(1.0, 1.0)
 
     def __init__(self, bundle: str) -> None:
         self.bundle = bundle

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from appliance import config
 from appliance.config import Loaded
+from appliance.decision.parallel import Pair, compare
 from appliance.schema.bundle import (
     DataSnapshot,
     GoodOnlyCalibration,
@@ -33,6 +34,7 @@ from appliance.storage import blobs, bundle, database
 from appliance.storage.migrations import migrate
 from appliance.storage.queries import Inspection
 from appliance.storage.record_store import DATABASE, IMAGES
+from appliance.storage.review_queries import Tally
 
 ROWS, COLUMNS = 48, 64
 STATION = """
@@ -318,3 +320,14 @@ def test_figures_take_any_number_of_parts() -> None:
     assert 3000 == report_figures.timeline(many, 330.0, []).count("<circle")
     assert "nan" not in report_figures.timeline([one], None, []) + report_figures.score_distribution([one], None, None)
     assert "5 parts" in report_figures.latency_histogram([14.5] * 5, None)
+
+
+def test_the_report_shows_what_people_decided(layout: Layout, loaded: Loaded) -> None:
+    """In parallel mode the person's word and the model's stand side by side, per class."""
+    pairs = [Pair(True, "good", Disposition.ACCEPT, UtcNs(1)), Pair(False, "dent", Disposition.UNKNOWN, UtcNs(2))]
+    found = replace(four_parts(), parallel=compare(pairs), review=Tally(2, 2, 0, 0))
+    html = written(layout, loaded, found)
+
+    assert "review: 2 parts came in, 2 decided, 0 in quarantine, 0 wait." in html
+    assert '<tr><td>dent</td><td class="n">0</td><td class="n">0</td><td class="n">0</td><td class="n">1</td>' in html
+    assert "without a person&#39;s accept of its own in time" in html

@@ -3,7 +3,12 @@
 import msgspec
 import pytest
 
+from appliance.decision.escapes import Stratum, estimate
+from appliance.decision.parallel import Pair, compare
+from appliance.schema.clocks import UtcNs
+from appliance.schema.verdict import Disposition
 from appliance.sim.summary import Summary, Truth
+from appliance.storage.review_queries import Tally
 from tests.unit.test_report import inspection, summary_of
 
 
@@ -36,3 +41,44 @@ def test_only_a_dark_microcontroller_excuses_a_part(
 
     assert (unseen, unaccounted, unproven) == (found.unseen, found.unaccounted, found.accepted_without_verdict)
     assert bool(unaccounted or unproven) == bool(found.broken)
+
+
+@pytest.mark.parametrize(
+    ("cause", "disposition", "margin_ms", "unproven"),
+    [
+        ("operator", "no_verdict", 120.0, 0),
+        ("operator", "no_verdict", None, 1),
+        ("operator", "no_verdict", -1.0, 1),
+        ("operator", "accept", None, 1),
+        ("accepted", "no_verdict", 120.0, 1),
+        ("accepted", "accept", None, 0),
+    ],
+)
+def test_a_person_explains_only_what_the_gate_did_for_a_person(
+    cause: str, disposition: str, margin_ms: float | None, unproven: int
+) -> None:
+    """Parallel mode: the accept lane needs a person's accept in time, whatever the model thought, and the reverse."""
+    row = msgspec.structs.replace(inspection(1), cause=cause, disposition=disposition, manual_margin_ms=margin_ms)
+
+    assert unproven == summary_of([(Truth(1, "good", 1000, "accept"), row)]).accepted_without_verdict
+
+
+def test_a_run_in_parallel_mode_states_the_comparison_with_its_counts() -> None:
+    """What the model would have done stands beside what people did, with n; the fixed keys stay."""
+    pairs = [Pair(True, "good", Disposition.ACCEPT, UtcNs(1)), Pair(False, "dent", Disposition.ACCEPT, UtcNs(2))]
+    plain = summary_of([])
+    found = msgspec.structs.replace(plain, parallel=compare(pairs), review=Tally(2, 2, 0, 0))
+    told = found.to_json()
+
+    assert {"opened": 2, "decided": 2, "quarantined": 0, "waiting": 0} == told["review"]
+    assert {"parallel"} == told.keys() - plain.to_json().keys()
+    assert (1, 1) == (told["parallel"]["escapes"]["k"], told["parallel"]["escapes"]["n"])  # type: ignore[index]
+    assert {"good", "dent"} == told["parallel"]["table"].keys()  # type: ignore[index]
+    assert "1 of 1 (100.0%, 95 % interval 2.5% to 100.0%) of those that the person rejected" in found.lines()[-1]
+
+
+def test_the_random_sample_of_a_run_is_told_with_its_interval() -> None:
+    """An escape rate without its count is no statement."""
+    found = msgspec.structs.replace(summary_of([]), sampled=estimate([Stratum(0.01, 300, 3, 3, 0)]))
+
+    assert "random sample: 0 of 3 (0.0%, 95 % interval 0.0% to 70.8%) defective, 0 wait; escapes" in found.lines()[-1]
