@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.decision.disposition import judge_view
+from appliance.decision.disposition import judge_score
 from appliance.runtimes.onnx import OnnxRuntime
 from appliance.runtimes.openvino import OpenVinoRuntime
 from appliance.schema.bundle import TaskName
@@ -93,7 +93,7 @@ def measure(task: TaskName, frames: list[Frame]) -> dict[str, object]:
 
     def decide(by: BundleInspector, frame: Frame) -> object:
         view = by.inspect(told, frame).view
-        return judge_view(view.score, by.accept_below, by.reject_above)
+        return judge_score(view.score, by.limits.accept_below, by.limits.reject_above)
 
     ways: dict[str, Callable[[Frame], object]] = {
         "ours": lambda frame: decide(inspector, frame),
