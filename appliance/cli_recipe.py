@@ -172,6 +172,10 @@ def _approve(options: argparse.Namespace) -> int:
     key = read_key(content, str(options.key), password)
     approval = approve(shelf, options.version, loaded.recipe, loaded.config, options.person, key, _now())
     _say(f"recipe {shelf.name} version {options.version}: signed by {options.person}: {approval.meaning}")
+    if not approval.bundle:
+        _say(
+            "no bundle lies in the recipe's folder: install it, then propose and sign again, else judge does not start"
+        )
     if loaded.config.approval.two_persons and approval.second is None:
         _say("this station demands 2 persons: another one must approve it too")
     else:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from appliance.config import Loaded
-from appliance.governance.approval import check
+from appliance.governance.approval import check, check_bundle, verify
 from appliance.governance.wording import signed
 from appliance.schema.bundle import Manifest
 from appliance.schema.errors import ConfigError, RuntimeFault
@@ -22,11 +22,12 @@ WHO = {
 def recipe(loaded: Loaded, folder: Path) -> Iterator[Component]:
     """Give recipe, policy, unknown parts and, where one is made, the promise; folder: of the recipe's bundle."""
     policy, judge = loaded.recipe.policy, loaded.config.judge
-    yield authority(loaded)
     try:
         found = bundle.read(folder)
     except RuntimeFault:  # the bundle's own row says what is wrong with it
+        yield authority(loaded)
         return
+    yield authority(loaded, found.id)
     holds = (found.manifest.runtime, found.manifest.precision) == (judge.runtime, judge.precision)
     yield basis(policy, found.manifest, holds=holds)
     yield unknown_parts(policy, found.manifest)
@@ -35,14 +36,16 @@ def recipe(loaded: Loaded, folder: Path) -> Iterator[Component]:
         yield promise(policy.risk, found.id, judge.precision, held.cause(found.id))
 
 
-def authority(loaded: Loaded) -> Component:
-    """Say who decides, under which version, and who has signed for it."""
+def authority(loaded: Loaded, installed: str = "") -> Component:
+    """Say who decides, under which version, and who has signed for it; installed: id of the bundle, if known."""
     used, signers = loaded.recipe, loaded.config.approval
     name = f"{used.name} version {used.version}, mode {used.mode.value}: {WHO[used.mode]}"
     if loaded.approval is None and used.mode is Mode.PARALLEL:
         return Component("recipe", Condition.OK, f"{name}; not approved, none is needed")
     try:
         approval = check(loaded.approval, used, signers.people, two_persons=signers.two_persons)
+        if used.mode is Mode.PRIMARY and installed:
+            check_bundle(verify(approval, used, signers.people, two_persons=signers.two_persons), installed)
     except ConfigError as error:
         primary = used.mode is Mode.PRIMARY
         remedy = "have this version signed: firstshift recipe approve" + (

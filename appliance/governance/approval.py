@@ -42,6 +42,8 @@ class Primary(Struct, frozen=True):
     """SHA-256 (hex) of the recipe's canonical JSON."""
     person: str
     """Who signed."""
+    bundle: str = ""
+    """Id of the bundle that was signed for."""
 
 
 def verify(approval: Approval | None, recipe: Recipe, people: Mapping[str, str], *, two_persons: bool) -> Primary:
@@ -55,8 +57,8 @@ def verify(approval: Approval | None, recipe: Recipe, people: Mapping[str, str],
             f"recipe {recipe.name}: mode is {recipe.mode.value}, only primary lets the model drive the gate; "
             "`firstshift parallel transition` proposes it"
         )
-    person = check(approval, recipe, people, two_persons=two_persons).person
-    return Primary(recipe.name, recipe.version, recipe_digest(recipe), person)
+    found = check(approval, recipe, people, two_persons=two_persons)
+    return Primary(recipe.name, recipe.version, recipe_digest(recipe), found.person, found.bundle)
 
 
 def check(approval: Approval | None, recipe: Recipe, people: Mapping[str, str], *, two_persons: bool) -> Approval:
@@ -90,8 +92,22 @@ def check(approval: Approval | None, recipe: Recipe, people: Mapping[str, str], 
     return approval
 
 
-def sign(recipe: Recipe, evidence: str, person: str, at: UtcNs, key: Ed25519PrivateKey) -> Approval:
-    """Sign a recipe version; evidence: SHA-256 (hex) of the file that the person decided on, empty for none."""
+def check_bundle(primary: Primary, bundle: str) -> None:
+    """Raise ConfigError when the model that would decide is another than the one that was signed for."""
+    if bundle != primary.bundle:
+        raise ConfigError(
+            f"recipe {primary.recipe} version {primary.version}: {primary.person} signed for bundle "
+            f"{primary.bundle or 'none'}, installed is {bundle}; install the one that was signed for, or propose the "
+            "change as the next version"
+        )
+
+
+def sign(recipe: Recipe, evidence: str, person: str, at: UtcNs, key: Ed25519PrivateKey, bundle: str = "") -> Approval:
+    """Sign a recipe version.
+
+    evidence: SHA-256 (hex) of the file that the person decided on, empty for none. bundle: id of what lies in the
+    recipe's folder, empty where none does.
+    """
     approval = Approval(
         MEANINGS[recipe.mode],
         recipe.name,
@@ -101,6 +117,7 @@ def sign(recipe: Recipe, evidence: str, person: str, at: UtcNs, key: Ed25519Priv
         person,
         at,
         key_id(key.public_key().public_bytes_raw()),
+        bundle,
     )
     return replace(approval, signature=base64.b64encode(key.sign(_content(approval))).decode())
 

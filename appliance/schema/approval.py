@@ -37,6 +37,8 @@ class Approval(Struct, frozen=True, forbid_unknown_fields=True):
     at: UtcNs
     key: str
     """Names the public key: the first 16 hex digits of its SHA-256."""
+    bundle: str = ""
+    """Id of the bundle that lay in the recipe's folder; empty: none did, and no judge starts with this approval."""
     signature: str = ""
     """Ed25519 over the canonical JSON of the fields above, base64."""
     second: Countersignature | None = None

@@ -72,6 +72,7 @@ def _acquire(loaded: Loaded, camera: str) -> tuple[Node, Mapping[str, Device]]:
 
 def _judge(loaded: Loaded) -> tuple[Node, Mapping[str, Device]]:
     from appliance.bus.ring import RingReader
+    from appliance.governance.approval import check_bundle
     from appliance.services._bundles import STAGER, Bundles
     from appliance.services._loading import load_bundle, proof_command
     from appliance.services._staging import BACKGROUND, ORDINARY, SWITCH_INTERVAL_S, BundleStager
@@ -80,10 +81,13 @@ def _judge(loaded: Loaded) -> tuple[Node, Mapping[str, Device]]:
 
     primary = primary_of(loaded)  # before anything that takes time: without it the service does not start
     settings, mcu = loaded.config.judge, loaded.config.mcu
+    active = load_bundle(loaded, loaded.recipe.bundle)
+    if primary is not None:
+        check_bundle(primary, active.bundle)
     node = JudgeNode(
         tuple(loaded.config.camera),
         RingReader(loaded.runtime, name="judge"),
-        Bundles(load_bundle(loaded, loaded.recipe.bundle)),
+        Bundles(active),
         tolerance_ns=int(settings.pairing_tolerance_ms * MS),
         tolerance_counts=int(settings.pairing_tolerance_ms / 1000 * mcu.belt_mm_s * mcu.counts_per_mm) + 1,
         margin_ns=int(settings.margin_ms * MS),

@@ -177,7 +177,8 @@ people = {{ {PERSON} = "{public_text(key)}" }}
     approval = approval_path(layout.recipe)
     approval.unlink(missing_ok=True)
     if settings.mode is Mode.PRIMARY:
-        signed = sign(load(layout.config).recipe, "", PERSON, UtcNs(time.time_ns()), key)
+        judges = bundle.read(layout.bundle).id if layout.bundle.is_dir() else ""
+        signed = sign(load(layout.config).recipe, "", PERSON, UtcNs(time.time_ns()), key, judges)
         write_whole(approval, msgspec.json.encode(signed))
 
 

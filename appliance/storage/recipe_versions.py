@@ -32,6 +32,7 @@ from appliance.schema.clocks import UtcNs
 from appliance.schema.errors import ConfigError, Refused
 from appliance.schema.policy import Mode
 from appliance.schema.recipe import Recipe
+from appliance.storage import bundle as bundles
 from appliance.storage.whole_file import write_whole
 
 FOLDER = "recipes"
@@ -176,7 +177,9 @@ def approve(
     digest = evidence_digest(shelf, version)
     earlier = read_approval(shelf.approval(version))
     if earlier is None:
-        approval = sign(recipe, digest, person, at, key)
+        approval = sign(
+            recipe, digest, person, at, key, _installed(Path(config.station.state) / "bundles" / recipe.bundle)
+        )
         check(approval, recipe, signers.people, two_persons=False)
     elif signers.two_persons and earlier.second is None:
         approval = countersign(earlier, person, at, key)
@@ -188,6 +191,11 @@ def approve(
         )
     write_whole(shelf.approval(version), msgspec.json.encode(approval))
     return approval
+
+
+def _installed(folder: Path) -> str:
+    """Give the id of the bundle in a folder; empty without one, RuntimeFault for a damaged one."""
+    return bundles.read(folder).id if folder.is_dir() else ""
 
 
 def activate(shelf: Shelf, version: int, active: Recipe, config: Config, actor: str, at: UtcNs) -> Activation:

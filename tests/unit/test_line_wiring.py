@@ -1,13 +1,14 @@
 """Protect who gets the gate when `line` is wired: people, or the model where a listed person signed for it."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import pytest
 from msgspec.structs import replace
 
 from appliance.config import approval_path, load
-from appliance.governance.approval import sign
+from appliance.governance.approval import check_bundle, public_text, sign, verify
 from appliance.schema.errors import ConfigError
 from appliance.schema.topics import VERDICT
 from appliance.services._authority import HandDecides, ModelDecides
@@ -17,6 +18,7 @@ from appliance.sim.station import free_port
 from tests.unit.approval_rig import AT, key_of, write_station
 
 RECIPE = 'name = "lid"\nnumber = 3\nviews = ["top"]\nbundle = "lid-1"\n'
+PEOPLE = {"QE1": public_text(key_of("QE1"))}
 PRIMARY = RECIPE + 'mode = "primary"\n'
 
 
@@ -73,3 +75,20 @@ def test_primary_without_a_valid_approval_does_not_start(tmp_path: Path, change:
 
         assert "\n" not in str(refusal.value)
         assert "recipe lid" in str(refusal.value)
+
+
+@pytest.mark.parametrize("installed", ["", "sha256:other"])
+def test_judge_starts_with_the_bundle_that_was_signed_for(
+    installed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another model in the recipe's folder than the person looked at is another model: nothing starts."""
+    path = station(tmp_path, PRIMARY)
+    signed = sign(load(path).recipe, "", "QE1", AT, key_of("QE1"), installed)
+    approval_path(path.with_name("recipe.toml")).write_bytes(msgspec.json.encode(signed))
+    model = SimpleNamespace(bundle="sha256:lid")
+    monkeypatch.setattr("appliance.services._loading.load_bundle", lambda *_: model)
+
+    with pytest.raises(ConfigError, match="signed for bundle"):
+        wire("judge", load(path))
+
+    check_bundle(verify(load(path).approval, load(path).recipe, PEOPLE, two_persons=False), installed)
