@@ -16,14 +16,15 @@ from numpy.typing import NDArray
 from appliance.datasets.pictures import as_colour, as_frame, read_picture
 from appliance.decision.bands import UNCALIBRATED
 from appliance.decision.disposition import is_fault, judge_score
-from appliance.decision.novelty import p_value
+from appliance.decision.novelty import is_unknown, p_value
 from appliance.decision.standing import uncalibrated
 from appliance.imaging.geometry import in_mm
 from appliance.infer.overlay import draw
 from appliance.ports.runtime import Runtime
 from appliance.ports.task import FrameReader, Reading
 from appliance.schema.errors import ConfigError, RuntimeFault
-from appliance.schema.verdict import Reason
+from appliance.schema.policy import Policy
+from appliance.schema.verdict import Disposition, Reason
 from appliance.services._inspector import LoadedBundle, load_bundle
 from appliance.services._runtimes import open_runtime
 from appliance.storage import bundle as bundles
@@ -90,15 +91,19 @@ def _entry(path: Path, reading: Reading, loaded: LoadedBundle) -> dict[str, Any]
     limits = (calibration.accept_below, calibration.reject_above) if calibration else (None, None)
     disposition, reason = judge_score(reading.score, *limits)
     known = loaded.manifest.novelty
+    p = p_value(reading.novelty, known.scores) if known else None
     if not loaded.calibration_holds and not is_fault(reading.score):
         disposition, reason = UNCALIBRATED
+    # As a recipe that says nothing of it would have the line do.
+    if known and not is_fault(reading.score) and is_unknown(p, len(known.scores), Policy().unknown_rate):
+        disposition, reason = Disposition.UNKNOWN, Reason.UNKNOWN_DEFECT
     return {
         "image": str(path),
         "score": _finite(reading.score),
         "disposition": disposition.value,
         "reason": reason.value,
         "novelty": _finite(reading.novelty),
-        "novelty_p": p_value(reading.novelty, known.scores) if known else None,
+        "novelty_p": p,
         "findings": [msgspec.to_builtins(finding) for finding in reading.findings],
         "preprocess_ms": round(reading.preprocess_ms, 3),
         "inference_ms": round(reading.inference_ms, 3),

@@ -3,12 +3,14 @@
 import hashlib
 import json
 
+import cv2
 import numpy as np
 import onnx
 import pytest
 from msgspec.structs import replace
 from onnx import TensorProto, helper
 
+from appliance.cli import main
 from appliance.decision.novelty import is_unknown, p_value
 from appliance.runtimes.onnx import OnnxRuntime
 from appliance.schema.bundle import ConfidenceCurve, Manifest, Precision
@@ -100,6 +102,19 @@ def test_known_part_is_known_and_another_product_is_not(stored) -> None:
     assert PARTS == len(scores)
     assert sum(is_unknown(p, PARTS, 0.05) for p in ranks) <= 0.3 * len(ranks)
     assert [True, True] == [is_unknown(p, PARTS, 0.01) for p in strange]
+
+
+def test_infer_calls_unknown_what_the_line_would(stored, tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A picture of another product is unknown whatever its score says; a known part is judged by its limits."""
+    other = np.random.default_rng(0).integers(0, 255, SIZE, np.uint8)
+    for name, picture in (("known", part(100)), ("other", other)):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), picture)
+    pictures = [str(tmp_path / f"{name}.png") for name in ("known", "other")]
+
+    assert 0 == main(["infer", str(stored), *pictures, "--json", "-"])
+    known, strange = json.loads(capsys.readouterr().out)["images"]
+    assert ("unknown", "unknown_defect") == (strange["disposition"], strange["reason"])
+    assert "unknown" != known["disposition"]
 
 
 def test_golden_tensors_cover_the_features(stored) -> None:
