@@ -4,13 +4,12 @@ import math
 import sqlite3
 
 from appliance.config import Parallel
-from appliance.decision.parallel import HOUR, Pair, compare, is_ready, requirements
+from appliance.decision.parallel import HOUR, compare, is_ready, requirements
 from appliance.governance.approval import recipe_digest
 from appliance.governance.evidence import ParallelReport
 from appliance.schema.clocks import UtcNs
 from appliance.schema.recipe import Recipe
-from appliance.schema.verdict import Disposition, Reason
-from appliance.storage.review_queries import Compared, compared
+from appliance.storage.review_queries import Compared, compared, pair_of
 
 DAY = 24 * HOUR
 
@@ -23,7 +22,7 @@ def read_report(connection: sqlite3.Connection, recipe: Recipe, wanted: Parallel
     rows = [row for row in compared(connection) if row.at >= since]
     bundle, precision = (rows[-1].bundle, rows[-1].precision) if rows else ("", "")
     rows = [row for row in rows if (row.bundle, row.precision) == (bundle, precision)]
-    table = compare([_pair(row) for row in rows])
+    table = compare([pair_of(row) for row in rows])
     required = requirements(table, wanted.hours, wanted.defects, wanted.escape_rate)
     counted = [row for row in rows if not row.seeded and not row.prediction_shown]
     return ParallelReport(
@@ -51,12 +50,6 @@ def _undecided(connection: sqlite3.Connection, bundle: str, since: UtcNs) -> int
         (bundle, since),
     ).fetchone()
     return int(row[0])
-
-
-def _pair(row: Compared) -> Pair:
-    acceptable = Reason.RANDOM_SAMPLE in row.reasons
-    model = Disposition.ACCEPT if acceptable else row.model
-    return Pair(row.accept, row.kind, model, row.at, row.seeded, row.prediction_shown)
 
 
 def _score(row: Compared) -> float | None:

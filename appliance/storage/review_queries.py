@@ -13,6 +13,7 @@ from msgspec import Struct
 from appliance.decision.escapes import SeedCount, Stratum
 from appliance.decision.parallel import Pair
 from appliance.decision.review_queue import Item, item_of
+from appliance.decision.sampling import before_the_draw
 from appliance.schema.clocks import UtcNs
 from appliance.schema.part import PartId
 from appliance.schema.review import Change, ManualVerdict, Occasion, ReviewStep
@@ -232,15 +233,11 @@ def compared(connection: sqlite3.Connection, part: PartId | None = None) -> list
 
 
 def pairs(connection: sqlite3.Connection) -> list[Pair]:
-    """Give the same as parallel mode compares it; a part that was drawn at random would have been accepted."""
-    return [
-        Pair(
-            row.accept,
-            row.kind,
-            Disposition.ACCEPT if Reason.RANDOM_SAMPLE in row.reasons else row.model,
-            row.at,
-            seeded=row.seeded,
-            prediction_shown=row.prediction_shown,
-        )
-        for row in compared(connection)
-    ]
+    """Give the same as parallel mode compares it."""
+    return [pair_of(row) for row in compared(connection)]
+
+
+def pair_of(row: Compared) -> Pair:
+    """Give a part as parallel mode compares it; one that was drawn at random would have been accepted."""
+    model = before_the_draw(row.model, row.reasons)
+    return Pair(row.accept, row.kind, model, row.at, seeded=row.seeded, prediction_shown=row.prediction_shown)
