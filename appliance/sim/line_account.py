@@ -42,6 +42,9 @@ class LineAccount:
         self._opened: set[int] = set()
         """Parts that the model spoke about in the open."""
         self._belt: BeltPosition | None = None
+        self._doubtful: dict[int, HostNs] = {}
+        """When words were given that were late by what was known of the belt; where it stands later may show that they
+        were not, as the line may know when they reach it."""
 
     def nearest(self, counts: int, within: int) -> int:
         """Give the part that enters nearest to a count."""
@@ -64,6 +67,8 @@ class LineAccount:
                 self._entered.setdefault(number, message)
             case BeltPosition():
                 self._belt = message
+                for number, decided in tuple(self._doubtful.items()):
+                    self._note_time(number, decided)
             case Actuation():
                 number = self.nearest(message.at_counts - self._gate, SAME_PLACE)
                 number = self.numbers.get(message.part, number)
@@ -143,3 +148,6 @@ class LineAccount:
         entered = self._entered.get(number)
         if entered is not None and decided <= latest(entered, self._belt):
             self.in_time.add(number)
+            self._doubtful.pop(number, None)
+        elif entered is not None:
+            self._doubtful[number] = decided
