@@ -24,6 +24,7 @@ from appliance.training.detection_views import Views
 from appliance.training.fit_run import FitRun
 from appliance.training.instance import InstanceOptions, fit_instance_bundle
 from appliance.training.instance_pyramid import TAPS_USED
+from appliance.training.novelty_graph import OUTPUT
 from appliance.training.semantic import SemanticOptions
 from appliance.training.semantic_canvas import Canvas, Pictures
 from kernels import build
@@ -101,7 +102,7 @@ def test_prototypes_outline_squares_in_frames_of_any_size(fitted, tmp_path) -> N
             sides = np.array([box.x_px, box.y_px, box.x_px + box.width_px, box.y_px + box.height_px])
             errors.append((np.abs(sides - truth.boxes[0]).max(), abs(found[0].area_px - SIDE**2) / SIDE**2))
 
-    assert session_outputs == {"boxes", "scores", "coefficients", "prototypes"}
+    assert session_outputs == {"boxes", "scores", "coefficients", "prototypes", OUTPUT}
     assert len(errors) >= 8
     assert np.median(errors, axis=0)[0] < 8
     assert np.median(errors, axis=0)[1] < 0.5
