@@ -15,14 +15,13 @@ from typing import Annotated, TypeVar
 import msgspec
 from msgspec import Meta, Struct, field
 
+from appliance.config_plant import Logix, Mqtt, Name, Opcua, Plc, Sparkplug, plant_faults
 from appliance.schema.approval import Approval
 from appliance.schema.errors import ConfigError
 from appliance.schema.frame import PixelFormat
 from appliance.schema.recipe import Recipe, recipe_faults
 from appliance.schema.rule import Code, Text
 
-Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$")]
-Port = Annotated[int, Meta(ge=1, le=65535)]
 _Kind = TypeVar("_Kind")
 
 
@@ -128,31 +127,6 @@ class Judge(Struct, frozen=True, forbid_unknown_fields=True):
     ] = 2.0
 
 
-class Plc(Struct, frozen=True, forbid_unknown_fields=True):
-    """Set the Modbus TCP server that the PLC reads."""
-
-    host: Annotated[
-        str, Meta(description="Address to listen on; the machine network only, Modbus has no security.")
-    ] = "127.0.0.1"
-    port: Annotated[Port, Meta(description="TCP port; 502 needs a privilege.")] = 502
-    ack_timeout_ms: Annotated[
-        int, Meta(ge=20, le=60_000, description="A result not acknowledged in this time raises Error, ms.")
-    ] = 2000
-    stale_ms: Annotated[
-        int, Meta(ge=100, le=10_000, description="Heartbeat silence of the PLC after which outputs go safe, ms.")
-    ] = 500
-    required: Annotated[bool, Meta(description="False: the line runs without a PLC, as on a test bench.")] = True
-
-
-class Mqtt(Struct, frozen=True, forbid_unknown_fields=True):
-    """Set the broker that results are published to."""
-
-    host: Annotated[str, Meta(description="Broker; empty means none.")] = ""
-    port: Annotated[Port, Meta(description="TCP port of the broker.")] = 1883
-    keepalive_s: Annotated[int, Meta(ge=2, le=600, description="MQTT keep-alive, s.")] = 10
-    expiry_s: Annotated[int, Meta(ge=60, le=31_536_000, description="Message expiry of results, s.")] = 604_800
-
-
 class Record(Struct, frozen=True, forbid_unknown_fields=True):
     """Set what is kept."""
 
@@ -195,7 +169,10 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     camera: dict[Name, Camera] = field(default_factory=dict)
     judge: Judge = Judge()
     plc: Plc = Plc()
+    opcua: Opcua = Opcua()
     mqtt: Mqtt = Mqtt()
+    sparkplug: Sparkplug = Sparkplug()
+    logix: Logix = Logix()
     record: Record = Record()
     approval: Signers = Signers()
     parallel: Parallel = Parallel()
@@ -237,6 +214,8 @@ def load(path: Path) -> Loaded:
         raise ConfigError(f"{path}: camera: no camera is configured, at least 1 is needed; add a table [camera.NAME]")
     recipe_path = path.parent / config.station.recipe
     recipe, serials = read_recipe(recipe_path, config, path.name)
+    for fault in plant_faults(config.plc, config.mqtt, config.sparkplug):
+        raise ConfigError(f"{path}: {fault}")
     _check_geometry(path, config)
     _check_signers(path, config.approval)
     approval = read_approval(approval_path(recipe_path))

@@ -38,6 +38,54 @@ class ControlServer:
         self.socket.close()
 
 
+class PendingAnswers:
+    """Hold the wishes sent and not answered yet; never blocks. Used by one thread."""
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], runtime: Path) -> None:
+        self._context = context
+        self._runtime = runtime
+        self._waiting: list[tuple[zmq.Socket[bytes], str, int, int]] = []
+
+    @property
+    def sockets(self) -> list[zmq.Socket[bytes]]:
+        """Sockets that become readable with an answer."""
+        return [socket for socket, *_ in self._waiting]
+
+    @property
+    def due(self) -> int | None:
+        """Instant (CLOCK_MONOTONIC, ns) at which the first wish is given up; None when nothing waits."""
+        return min((due for *_, due in self._waiting), default=None)
+
+    def send(self, unit: str, command: Command, ticket: int, due: int) -> None:
+        """Send a wish that is given up at `due`."""
+        socket = self._context.socket(zmq.REQ)
+        socket.setsockopt(zmq.LINGER, 0)
+        socket.connect(control_address(self._runtime, unit))
+        socket.send(pack_command(command))
+        self._waiting.append((socket, unit, ticket, due))
+
+    def take(self, now: int) -> list[tuple[str, int, Reply]]:
+        """Give (unit, ticket, answer) of each wish answered or given up; once each."""
+        taken: list[tuple[str, int, Reply]] = []
+        waiting, self._waiting = self._waiting, []
+        for socket, unit, ticket, due in waiting:
+            try:
+                taken.append((unit, ticket, unpack_reply(socket.recv(zmq.NOBLOCK))))
+            except zmq.Again:
+                if now < due:
+                    self._waiting.append((socket, unit, ticket, due))
+                    continue
+                taken.append((unit, ticket, RefusedReply(f"{unit}: no answer in time; see `firstshift check`")))
+            socket.close()
+        return taken
+
+    def close(self) -> None:
+        """Give all sockets back; what waits is forgotten."""
+        for socket, *_ in self._waiting:
+            socket.close()
+        self._waiting = []
+
+
 def ask(
     context: zmq.Context[zmq.Socket[bytes]], runtime: Path, unit: str, command: Command, timeout_ms: int = 1000
 ) -> Accepted | Replayed:

@@ -5,7 +5,8 @@ import socket
 import stat
 from pathlib import Path
 
-from appliance.config import Loaded, Mqtt, Plc
+from appliance.config import Loaded
+from appliance.config_plant import Mqtt, Plc
 from appliance.schema.health import Component, Condition
 
 BROKER_TIMEOUT_S = 1.0

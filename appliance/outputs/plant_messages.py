@@ -1,16 +1,14 @@
 """Write the messages the plant reads: one per actuation, one per alarm."""
 
-from dataclasses import dataclass
+import math
 from datetime import UTC, datetime
 
-from msgspec import Struct
-
 from appliance.outputs.outbox import ALARM, RESULT, Entry
-from appliance.schema.actuation import Actuation, HandActuation
-from appliance.schema.clocks import MS, HostNs, S, UtcNs
+from appliance.outputs.part_report import Identity, PartReport
+from appliance.schema.actuation import HandActuation
+from appliance.schema.clocks import HostNs, S, UtcNs
 from appliance.schema.health import Alarm
 from appliance.schema.review import ManualVerdict
-from appliance.schema.verdict import InspectionResult, Verdict
 
 SCHEMA = "firstshift.result.1"
 MANUAL_SCHEMA = "firstshift.manual.1"
@@ -18,55 +16,29 @@ HAND_SCHEMA = "firstshift.hand.1"
 ALARM_SCHEMA = "firstshift.alarm.1"
 
 
-@dataclass
-class PartFacts:
-    """Hold what is known of a part until its actuation is told."""
-
-    entered: HostNs | None = None
-    exposed: HostNs | None = None
-    """Its last camera trigger."""
-    result: InspectionResult | None = None
-    verdict: Verdict | None = None
-
-
-class Identity(Struct, frozen=True):
-    """Name the station and what it inspects, for every message."""
-
-    prefix: str
-    """`insp/v1/<site>/<line>/<station>`."""
-    recipe: str
-    recipe_sha256: str
-    config_digest: str
-    expiry_s: int
-    pid: int
-
-
-def result_entry(identity: Identity, actuation: Actuation, part: PartFacts, utc_now: UtcNs, now: HostNs) -> Entry:
+def result_entry(identity: Identity, told: PartReport, utc_now: UtcNs) -> Entry:
     """Give the message that tells what became of a part; its id depends on station and part alone."""
-    result, verdict = part.result, part.verdict
-    trigger = part.exposed if part.exposed is not None else part.entered
-    station = identity.prefix.removeprefix("insp/v1/")
     payload = {
         "schema": SCHEMA,
-        "result_id": f"{station}/{actuation.part}",
-        "station": station,
-        "part": str(actuation.part),
-        "disposition": actuation.disposition.value,
-        "lane": actuation.lane.value,
-        "cause": actuation.cause.value,
-        "verdict": verdict.disposition.value if verdict else None,
-        "reasons": [reason.value for reason in verdict.reasons] if verdict else [],
-        "bundle": result.bundle if result else None,
-        "precision": result.precision if result else None,
-        "recipe": identity.recipe,
-        "recipe_sha256": identity.recipe_sha256,
-        "latency_ms": (verdict.decided - trigger) / MS if verdict and trigger is not None else None,
-        "entered": _utc(part.entered, utc_now, now),
-        "decided": _utc(verdict.decided if verdict else None, utc_now, now),
-        "actuated": _utc(actuation.at, utc_now, now),
-        "replayed": actuation.replayed,
+        "result_id": told.result_id,
+        "station": identity.station,
+        "part": str(told.part),
+        "disposition": told.disposition.value,
+        "lane": told.lane.value,
+        "cause": told.cause.value,
+        "verdict": told.verdict.value if told.verdict else None,
+        "reasons": list(told.reasons),
+        "bundle": told.bundle or None,
+        "precision": told.precision or None,
+        "recipe": told.recipe,
+        "recipe_sha256": told.recipe_sha256,
+        "latency_ms": None if math.isnan(told.latency_ms) else told.latency_ms,
+        "entered": _iso(told.entered),
+        "decided": _iso(told.decided),
+        "actuated": _iso(told.actuated),
+        "replayed": told.replayed,
     }
-    key = f"result:{actuation.part}"
+    key = f"result:{told.part}"
     return Entry(key, RESULT, f"{identity.prefix}/result", payload, *_delivery(identity, SCHEMA, utc_now))
 
 
@@ -75,7 +47,7 @@ def manual_entry(identity: Identity, verdict: ManualVerdict, utc_now: UtcNs, now
     payload = {
         "schema": MANUAL_SCHEMA,
         "verdict_id": verdict.verdict_id,
-        "station": identity.prefix.removeprefix("insp/v1/"),
+        "station": identity.station,
         "part": str(verdict.part),
         "accept": verdict.accept,
         "kind": verdict.kind,
@@ -91,7 +63,7 @@ def hand_entry(identity: Identity, hand: HandActuation, utc_now: UtcNs, now: Hos
     payload = {
         "schema": HAND_SCHEMA,
         "verdict_id": hand.verdict_id,
-        "station": identity.prefix.removeprefix("insp/v1/"),
+        "station": identity.station,
         "part": str(hand.part),
         "lane": hand.lane.value,
         "moved": _utc(hand.at, utc_now, now),
@@ -124,7 +96,9 @@ def _delivery(identity: Identity, schema: str, utc_now: UtcNs) -> tuple[tuple[tu
 
 
 def _utc(at: HostNs | None, utc_now: UtcNs, now: HostNs) -> str | None:
+    return None if at is None else _iso(UtcNs(utc_now - (now - at)))
+
+
+def _iso(at: UtcNs | None) -> str | None:
     """Write an instant as ISO 8601 in UTC, to the microsecond."""
-    if at is None:
-        return None
-    return datetime.fromtimestamp((utc_now - (now - at)) // 1000 / 1e6, UTC).isoformat(timespec="microseconds")
+    return None if at is None else datetime.fromtimestamp(at // 1000 / 1e6, UTC).isoformat(timespec="microseconds")

@@ -23,7 +23,24 @@ class Send(Struct, frozen=True):
     message: Struct
 
 
-Output = Publish | Send
+class Ask(Struct, frozen=True):
+    """Send a wish to another unit; its answer, or that there was none, comes back as `Replied`."""
+
+    unit: str
+    command: Command
+    ticket: int
+    """Names the wish; the node's own count."""
+
+
+class Replied(Struct, frozen=True, tag=True):
+    """Carry the answer to an `Ask`; received with topic `reply:<unit>`."""
+
+    ticket: int
+    reply: Reply
+    """RefusedReply too where the unit did not answer in time; it may still act then."""
+
+
+Output = Publish | Send | Ask
 
 
 class Node(Protocol):
@@ -49,7 +66,7 @@ class Node(Protocol):
         """Begin; called once before anything else."""
 
     def receive(self, topic: str, message: Struct, now: HostNs) -> Sequence[Output]:
-        """Take a message of a topic or, with topic `device:<name>`, of one of its devices."""
+        """Take a message of a topic, of a device (topic `device:<name>`), or a `Replied` (topic `reply:<unit>`)."""
 
     def lost(self, topic: str, count: int, now: HostNs) -> Sequence[Output]:
         """Learn that `count` messages of a topic are gone for good."""

@@ -66,6 +66,52 @@ class ResetFault(Struct, frozen=True, tag=True):
     operator: str
 
 
+class StartJob(Struct, frozen=True, tag=True):
+    """Ask `line` to inspect the next part (`single`) or every part; the answer's detail is the job's id."""
+
+    single: bool
+    actor: str
+    """Operator id or `service:<unit>`."""
+    measurement: str = ""
+    """The client's own name of the job, echoed in its results."""
+    part: str = ""
+    """The client's own name of the part of a single job."""
+    recipe: str = ""
+    """Refused unless empty or the active recipe's name or number."""
+    product: str = ""
+
+
+class StopJob(Struct, frozen=True, tag=True):
+    """Ask `line` to let no further part be inspected; those on the belt are finished."""
+
+    actor: str
+
+
+class AbortJob(Struct, frozen=True, tag=True):
+    """Ask `line` to end the job at once; every part on the belt is a reject."""
+
+    actor: str
+
+
+class HaltLine(Struct, frozen=True, tag=True):
+    """Ask `line` to abort and stay out of operation until `ResetFault`."""
+
+    actor: str
+
+
+class PurgeDone(Struct, frozen=True, tag=True):
+    """Tell `line` that every part was taken off the belt, after parts and gate no longer agreed."""
+
+    actor: str
+
+
+class PrepareRecipe(Struct, frozen=True, tag=True):
+    """Ask `line` for a changeover to another recipe; refused while a part is under way. `line.state` tells the end."""
+
+    number: int
+    actor: str
+
+
 class DecidePart(Struct, frozen=True, tag=True):
     """Ask `record` to take a person's decision on a part: at the line in parallel mode, or in review."""
 
@@ -111,6 +157,12 @@ Command = (
     | SeedPart
     | QuarantinePart
     | ReinspectPart
+    | StartJob
+    | StopJob
+    | AbortJob
+    | HaltLine
+    | PurgeDone
+    | PrepareRecipe
     | Replay
     | Drain
     | StageBundle

@@ -9,6 +9,7 @@ from appliance.schema.audit import AuditRequest
 from appliance.schema.frame import FrameReady
 from appliance.schema.health import Alarm, Health
 from appliance.schema.label import Label
+from appliance.schema.line import LineState
 from appliance.schema.part import BeltPosition, PartEntered, PartExposed
 from appliance.schema.review import ManualVerdict, Seeded
 from appliance.schema.verdict import InspectionResult, SealedVerdict, ShadowResult, Verdict
@@ -47,6 +48,7 @@ SEALED = "sealed"
 MANUAL = "manual"
 SEED = "seed"
 BELT = "belt"
+LINE_STATE = "line.state"
 HAND = "hand"
 ACTUATION = "actuation"
 PLC_ACKNOWLEDGED = "plc.acknowledged"
@@ -69,6 +71,7 @@ TOPICS: tuple[Topic, ...] = (
     Topic(MANUAL, ManualVerdict, "record", "as people decide", Loss.REPLAY, HISTORY),
     Topic(SEED, Seeded, "record", "rare", Loss.REPLAY, 256),
     Topic(BELT, BeltPosition, "line", "answers of the MCU's clock", Loss.IGNORE),
+    Topic(LINE_STATE, LineState, "line", "changes, 1/s", Loss.IGNORE),
     Topic(HAND, HandActuation, "line", "as people decide", Loss.REPLAY, HISTORY),
     Topic(ACTUATION, Actuation, "line", "parts", Loss.REPLAY, HISTORY),
     Topic(PLC_ACKNOWLEDGED, PlcAcknowledged, "line", "parts", Loss.REPLAY, HISTORY),

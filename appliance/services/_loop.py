@@ -15,10 +15,10 @@ from msgspec import Struct
 
 from appliance.bus.channel import Gap, Publisher, Subscriber
 from appliance.bus.channel import Sequence as Places
-from appliance.bus.control import ControlServer, ask
+from appliance.bus.control import ControlServer, PendingAnswers, ask
 from appliance.ports.clock import Clock
 from appliance.ports.device import Device
-from appliance.ports.node import Keeper, Node, Output, Publish
+from appliance.ports.node import Ask, Keeper, Node, Output, Publish, Replied
 from appliance.schema.audit import AuditRequest
 from appliance.schema.clocks import MS, HostNs, UtcNs
 from appliance.schema.codec import Envelope, unpack
@@ -33,6 +33,9 @@ BATCH = 64
 
 REPLAY_TIMEOUT_MS = 500
 """A writer answers a replay within one turn of its loop; longer means that it is busy or gone."""
+
+ANSWER_LIMIT = 1000 * MS
+"""A unit answers a wish within one turn of its loop; then the wish counts as refused."""
 
 IDLE_MS = 500
 """Longest sleep, so that a stop signal or the watchdog is never waited for."""
@@ -67,6 +70,7 @@ class Loop:
         self._publisher = Publisher(self._context, runtime, node.name)
         self._subscriber = Subscriber(self._context, runtime, units, node.topics)
         self._control = ControlServer(self._context, runtime, node.name)
+        self._asked = PendingAnswers(self._context, runtime)
         self._units = units
         self._digest = digest
         self._keeper = node if isinstance(node, Keeper) else None
@@ -109,6 +113,7 @@ class Loop:
             ready = self._wait()
             self._take_topics()
             self._take_control()
+            self._take_answers()
             self._take_devices(ready)
             due = self._node.wake_at
             now = self._clock.now()
@@ -119,6 +124,8 @@ class Loop:
         poller = zmq.Poller()
         poller.register(self._subscriber.socket, zmq.POLLIN)
         poller.register(self._control.socket, zmq.POLLIN)
+        for socket in self._asked.sockets:
+            poller.register(socket, zmq.POLLIN)
         for device in self._devices.values():
             if device.fileno() >= 0:
                 poller.register(device.fileno(), zmq.POLLIN)
@@ -126,7 +133,7 @@ class Loop:
 
     def _sleep_ms(self) -> int:
         """Sleep to the next wake time, rounded up: a wake before its time does nothing and would spin."""
-        times = [self._node.wake_at, *(device.wake_at for device in self._devices.values())]
+        times = [self._node.wake_at, self._asked.due, *(device.wake_at for device in self._devices.values())]
         earliest = min((time for time in times if time is not None), default=None)
         if earliest is None:
             return IDLE_MS
@@ -205,6 +212,10 @@ class Loop:
         self._control.answer(reply)
         self._act(outputs)
 
+    def _take_answers(self) -> None:
+        for unit, ticket, reply in self._asked.take(self._clock.now()):
+            self._act(self._node.receive(f"reply:{unit}", Replied(ticket, reply), self._clock.now()))
+
     def _take_devices(self, ready: set[int]) -> None:
         for name, device in self._devices.items():
             now = self._clock.now()
@@ -223,6 +234,8 @@ class Loop:
                     log.warning(
                         "alarm_raised", unit=self._node.name, kind=output.message.kind, text=output.message.text
                     )
+            elif isinstance(output, Ask):
+                self._asked.send(output.unit, output.command, output.ticket, self._clock.now() + ANSWER_LIMIT)
             else:
                 self._devices[output.device].write(output.message, self._clock.now())
 
@@ -252,5 +265,6 @@ class Loop:
             self._keeper.finish(now)
         self._subscriber.close()
         self._control.close()
+        self._asked.close()
         self._publisher.close()
         self._context.term()

@@ -28,7 +28,11 @@ if TYPE_CHECKING:
 def units(loaded: Loaded) -> tuple[str, ...]:
     """Name every unit of a station: one `acquire@<camera>` per camera, and the other services it needs."""
     cameras = tuple(f"acquire@{name}" for name in loaded.config.camera)
-    absent = {"acquire"} if loaded.recipe.shadow else {"acquire", SHADOW}
+    absent = {"acquire"}
+    if not loaded.recipe.shadow:
+        absent.add(SHADOW)
+    if not loaded.config.opcua.host:
+        absent.add("opcua")
     return cameras + tuple(service for service in SERVICES if service not in absent)
 
 
@@ -58,6 +62,10 @@ def wire(service: str, loaded: Loaded) -> tuple[Node, Mapping[str, Device]]:
             from appliance.services import publish
 
             return publish.build(loaded, SystemClock())
+        case "opcua":
+            from appliance.services import opcua
+
+            return opcua.build(loaded, SystemClock())
     raise ConfigError(f"service {service!r}: unknown; services of this station are {', '.join(units(loaded))}")
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Sequence
 
 import msgspec
@@ -12,33 +12,22 @@ from msgspec import Struct
 from appliance.config import Loaded
 from appliance.outputs.mqtt import MqttOutput, MqttState, OutboxGrew
 from appliance.outputs.outbox import FILE, Entry, Outbox
-from appliance.outputs.plant_messages import (
-    Identity,
-    PartFacts,
-    alarm_entry,
-    hand_entry,
-    manual_entry,
-    result_entry,
-)
+from appliance.outputs.part_report import Identity, PartJoin, report
+from appliance.outputs.plant_messages import alarm_entry, hand_entry, manual_entry, result_entry
 from appliance.ports.clock import Clock
 from appliance.ports.device import Device
 from appliance.ports.node import Output, Publish, Send
-from appliance.schema.actuation import Actuation, Cause, HandActuation
+from appliance.schema.actuation import Actuation, HandActuation
 from appliance.schema.clocks import MS, HostNs, S
 from appliance.schema.command import Accepted, Command, Drain, RefusedReply, Reply
 from appliance.schema.errors import StoreError
 from appliance.schema.health import Alarm, Component, Condition, Health
-from appliance.schema.part import PartEntered, PartExposed, PartId
 from appliance.schema.review import ManualVerdict
 from appliance.schema.topics import ACTUATION, ALARM, HAND, MANUAL, PART_ENTERED, PART_EXPOSED, RESULT, STATUS, VERDICT
-from appliance.schema.verdict import InspectionResult, Verdict
 from appliance.services._loop import SystemClock
 
 MQTT = "mqtt"
 """Name of the broker connection among the node's devices."""
-
-PARTS_HELD = 8192
-"""Parts whose facts are held for joining: twice what a topic holds for replay."""
 
 GRACE = 250 * MS
 """Longest wait for a verdict that the gate acted on: judge and line speak on different sockets."""
@@ -71,7 +60,7 @@ class PublishNode:
         self._identity = identity
         self._outbox = outbox
         self._clock = clock
-        self._parts: OrderedDict[PartId, PartFacts] = OrderedDict()
+        self._parts = PartJoin()
         self._due: deque[_Due] = deque()
         self._retry_at: HostNs | None = None
         self._fault = ""
@@ -138,16 +127,9 @@ class PublishNode:
             self._outbox.close()
 
     def _take(self, topic: str, source: tuple[str, int, int] | None, message: Struct, now: HostNs) -> Sequence[Output]:
+        if self._parts.take(message):
+            return self._flush(now, now) if self._due and self._retry_at is None else ()
         match message:
-            case PartEntered():
-                self._part(message.part).entered = message.at
-            case PartExposed():
-                part = self._part(message.part)
-                part.exposed = max(message.at, part.exposed or message.at)
-            case InspectionResult():
-                self._part(message.part).result = message
-            case Verdict():
-                self._part(message.part).verdict = message
             case Actuation() if self._outbox is not None:
                 self._due.append(_Due(source, message, HostNs(now + GRACE)))
             case ManualVerdict() if self._outbox is not None:
@@ -162,35 +144,20 @@ class PublishNode:
                 return self._status(now)
         return self._flush(now, now) if self._due and self._retry_at is None else ()
 
-    def _part(self, part: PartId) -> PartFacts:
-        known = self._parts.get(part)
-        if known is None:
-            known = self._parts[part] = PartFacts()
-            if len(self._parts) > PARTS_HELD:
-                self._parts.popitem(last=False)
-        return known
-
     def _flush(self, until: HostNs, now: HostNs) -> Sequence[Output]:
         """Put all actuations whose facts are complete or whose grace is over, in order."""
         count = 0
-        while self._due and (self._due[0].until <= until or self._is_complete(self._due[0].actuation)):
+        while self._due and (self._due[0].until <= until or self._parts.is_complete(self._due[0].actuation)):
             due = self._due[0]
-            part = self._parts.get(due.actuation.part, PartFacts())
-            if not self._put(
-                result_entry(self._identity, due.actuation, part, self._clock.utc(), now), due.source, now
-            ):
+            utc = self._clock.utc()
+            told = report(self._identity, due.actuation, self._parts.facts(due.actuation.part), utc, now)
+            if not self._put(result_entry(self._identity, told, utc), due.source, now):
                 break
             self._due.popleft()
-            self._parts.pop(due.actuation.part, None)
+            self._parts.drop(due.actuation.part)
             count += 1
         self._progress += count
         return (Send(MQTT, OutboxGrew()),) if count else ()
-
-    def _is_complete(self, actuation: Actuation) -> bool:
-        if actuation.verdict_sequence == 0 and actuation.cause is not Cause.LATE:
-            return True
-        part = self._parts.get(actuation.part)
-        return part is not None and part.verdict is not None
 
     def _tell(self, entry: Entry, source: tuple[str, int, int] | None, now: HostNs) -> Sequence[Output]:
         return (Send(MQTT, OutboxGrew()),) if self._put(entry, source, now) else ()

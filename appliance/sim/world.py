@@ -13,14 +13,17 @@ from typing import Protocol
 from msgspec import Struct
 
 from appliance.ports.device import Device
-from appliance.ports.node import Node, Output, Publish
+from appliance.ports.node import Ask, Node, Output, Publish, Replied
 from appliance.schema.clocks import MS, HostNs
-from appliance.schema.command import Command, Reply
+from appliance.schema.command import Command, RefusedReply, Reply
 from appliance.schema.errors import ApplianceError
 from appliance.sim.scenario import BusFaults
 
 HOP = 350_000
 """Time of a message from socket to socket, ns: the median of bench/hop.py on a machine that does other things too."""
+
+ANSWER_LIMIT = 1000 * MS
+"""A wish that is not answered within this time is given up."""
 
 RESTART = 300 * MS
 """From the death of a process to its first turn, as systemd starts it again (RestartSec) plus its imports."""
@@ -240,8 +243,24 @@ class World:
                     listener(self.now, output.topic, output.message)
                 if unit.aside is None:
                     self._send(output.topic, output.message)
+            elif isinstance(output, Ask):
+                self._wish(unit, output)
             else:
                 unit.devices[output.device].write(output.message, self.now)
+
+    def _wish(self, unit: Unit, wish: Ask) -> None:
+        """Carry a unit's wish to another; without an answer in time the asker is told that there was none."""
+        answered: list[Reply] = []
+
+        def tell(reply: Reply) -> None:
+            if not answered:
+                answered.append(reply)
+                arrive = self._arrival(unit, f"reply:{wish.unit}", Replied(wish.ticket, reply))
+                self._at(unit, HostNs(self.now + HOP), arrive)
+
+        self._at(unit, HostNs(self.now + HOP), lambda: self.ask(wish.unit, wish.command, tell))
+        none = RefusedReply(f"{wish.unit}: no answer in time; see `firstshift check`")
+        self._at(unit, HostNs(self.now + ANSWER_LIMIT), lambda: tell(none))
 
     def _send(self, topic: str, message: Struct) -> None:
         for unit in self.units.values():

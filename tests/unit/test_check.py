@@ -18,7 +18,8 @@ from appliance.check.machine import file_system, processor, producer, runtime_fo
 from appliance.check.report import findings, write
 from appliance.check.units import describe, service_reports
 from appliance.check.wires import broker, listening_ports, microcontroller, plc_port
-from appliance.config import Camera, Config, Judge, Loaded, Mcu, Mqtt, Plc, Station
+from appliance.config import Camera, Config, Judge, Loaded, Mcu, Station
+from appliance.config_plant import Mqtt, Plc
 from appliance.schema.clocks import HostNs
 from appliance.schema.errors import ConfigError
 from appliance.schema.health import Component, Condition, Health

@@ -5,10 +5,11 @@ import pytest
 from msgspec import inspect
 
 from appliance import config_reference
-from appliance.config import Camera, Config, Judge, Mcu, Mqtt, Parallel, Plc, Record, Signers, Station
+from appliance.config import Camera, Config, Judge, Mcu, Parallel, Record, Signers, Station
+from appliance.config_plant import Logix, Mqtt, Opcua, Plc, Sparkplug
 from appliance.config_reference import render
 
-TABLES = (Station, Camera, Mcu, Judge, Plc, Mqtt, Record, Signers, Parallel)
+TABLES = (Station, Camera, Mcu, Judge, Plc, Opcua, Mqtt, Sparkplug, Logix, Record, Signers, Parallel)
 
 
 def rows() -> list[list[str]]:
