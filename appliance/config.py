@@ -4,7 +4,6 @@ A key that is unknown, out of range or of the wrong type is a ConfigError that n
 range and reason here; `appliance/CONFIG.md` is generated from this file.
 """
 
-import base64
 import hashlib
 import os
 import re
@@ -15,6 +14,7 @@ from typing import Annotated, TypeVar
 import msgspec
 from msgspec import Meta, Struct, field
 
+from appliance.config_people import Parallel, Signers, people_faults
 from appliance.config_plant import Logix, Mqtt, Name, Opcua, Plc, Sparkplug, plant_faults
 from appliance.schema.approval import Approval
 from appliance.schema.errors import ConfigError
@@ -34,6 +34,9 @@ class Station(Struct, frozen=True, forbid_unknown_fields=True):
     site: Annotated[Name, Meta(description="First level of MQTT topics.")] = "site"
     line: Annotated[Name, Meta(description="Second level of MQTT topics.")] = "line"
     recipe: Annotated[str, Meta(description="Recipe file, relative to this file.")] = "recipe.toml"
+    recipes: Annotated[
+        tuple[str, ...], Meta(description="Further recipe files, in force once the PLC or a client calls their number.")
+    ] = ()
 
 
 class Camera(Struct, frozen=True, forbid_unknown_fields=True):
@@ -138,29 +141,6 @@ class Record(Struct, frozen=True, forbid_unknown_fields=True):
     ] = 512
 
 
-class Signers(Struct, frozen=True, forbid_unknown_fields=True):
-    """Set whose signature lets a recipe version run as primary."""
-
-    people: Annotated[
-        dict[Name, str], Meta(description="Operator id = Ed25519 public key (base64), as `recipe keygen` prints it.")
-    ] = field(default_factory=dict)
-    two_persons: Annotated[bool, Meta(description="True: two must sign, so that nobody approves a proposal alone.")] = (
-        False
-    )
-
-
-class Parallel(Struct, frozen=True, forbid_unknown_fields=True):
-    """Set what parallel mode must have shown before the model may become primary."""
-
-    hours: Annotated[int, Meta(ge=1, le=10_000, description="Hours in which parts were compared.")] = 72
-    defects: Annotated[
-        int, Meta(ge=1, le=1_000_000, description="Defective parts compared; 59 without a miss show 5 %.")
-    ] = 60
-    escape_rate: Annotated[
-        float, Meta(gt=0, lt=1, description="Escapes among them are under this, by the exact 95 % bound.")
-    ] = 0.05
-
-
 class Config(Struct, frozen=True, forbid_unknown_fields=True):
     """Hold one station's whole configuration."""
 
@@ -188,13 +168,15 @@ class Loaded(Struct, frozen=True):
     """SHA-256 (hex) of the effective configuration, recipe, approval and lists, defaults included."""
     serials: dict[str, frozenset[str]] = {}
     """Texts that the recipe's rules allow, by the name of the file that lists them."""
+    recipe_file: str = ""
+    """File of the recipe in force, relative to the station file; empty: `station.recipe`."""
     approval: Approval | None = None
     """What lies beside the recipe as `<recipe stem>.approval.json`, not verified yet; None: nothing does."""
 
     @property
     def recipe_path(self) -> Path:
         """The active recipe's file."""
-        return self.path.parent / self.config.station.recipe
+        return self.path.parent / (self.recipe_file or self.config.station.recipe)
 
     @property
     def state(self) -> Path:
@@ -207,19 +189,29 @@ class Loaded(Struct, frozen=True):
         return Path(self.config.station.runtime)
 
 
-def load(path: Path) -> Loaded:
-    """Read a station file and its recipe; ConfigError names file, key, value, limit and remedy."""
+def load(path: Path, number: int | None = None) -> Loaded:
+    """Read a station file and its recipe; ConfigError names file, key, value, limit and remedy.
+
+    number: the recipe of this number, whichever is in force; ConfigError when the station has none of that number.
+    """
     config = _read(path, Config)
     if not config.camera:
         raise ConfigError(f"{path}: camera: no camera is configured, at least 1 is needed; add a table [camera.NAME]")
-    recipe_path = path.parent / config.station.recipe
+    file = _in_force(path, config) if number is None else _numbered(path, config, number)
+    recipe_path = path.parent / file
     recipe, serials = read_recipe(recipe_path, config, path.name)
     for fault in plant_faults(config.plc, config.mqtt, config.sparkplug):
         raise ConfigError(f"{path}: {fault}")
     _check_geometry(path, config)
-    _check_signers(path, config.approval)
+    for fault in people_faults(config.approval):
+        raise ConfigError(f"{path}: {fault}")
     approval = read_approval(approval_path(recipe_path))
-    return Loaded(config, recipe, path, _digest(config, recipe, serials, approval), serials, approval)
+    return Loaded(config, recipe, path, _digest(config, recipe, serials, approval), serials, file, approval)
+
+
+def in_force(state: Path) -> Path:
+    """Name the file that says which of the station's recipes is in force; without it `station.recipe` is."""
+    return state / "line" / "recipe_in_force"
 
 
 def read_recipe(
@@ -239,6 +231,31 @@ def read_recipe(
     for fault in recipe_faults(recipe):
         raise ConfigError(f"{path}: {fault}")
     return recipe, _read_lists(path, recipe, lists or path.parent)
+
+
+def _in_force(path: Path, config: Config) -> str:
+    station = config.station
+    pointer = in_force(Path(station.state))
+    try:
+        file = pointer.read_text("utf-8").strip()
+    except FileNotFoundError:
+        return station.recipe
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{pointer}: cannot be read ({error}); correct its owner, or remove it") from error
+    if file not in (station.recipe, *station.recipes):
+        known = ", ".join((station.recipe, *station.recipes))
+        raise ConfigError(f"{pointer}: {file!r} is no recipe of {path.name}; remove the file or list it beside {known}")
+    return file
+
+
+def _numbered(path: Path, config: Config, number: int) -> str:
+    found: dict[int, str] = {}
+    for file in dict.fromkeys((config.station.recipe, *config.station.recipes)):
+        found.setdefault(_read(path.parent / file, Recipe).number, file)
+    if number not in found:
+        known = ", ".join(map(str, sorted(found)))
+        raise ConfigError(f"{path}: station.recipes: none has number {number}; numbers are {known}")
+    return found[number]
 
 
 def approval_path(recipe: Path) -> Path:
@@ -337,24 +354,6 @@ def _check_geometry(path: Path, config: Config) -> None:
                 f"{path}: camera.{name}.distance_mm: {camera.distance_mm} mm lies behind the decision point, limit is "
                 f"under gate_mm - lead_mm = {mcu.gate_mm - mcu.lead_mm} mm; move the camera or the gate"
             )
-
-
-def _check_signers(path: Path, signers: Signers) -> None:
-    for person, key in signers.people.items():
-        try:
-            length = len(base64.b64decode(key, validate=True))
-        except ValueError:
-            length = -1
-        if length != 32:
-            raise ConfigError(
-                f"{path}: approval.people.{person}: is no base64 of a 32-byte Ed25519 public key, is {key!r}; copy "
-                "the line that `firstshift recipe keygen` printed"
-            )
-    if signers.two_persons and len(signers.people) < 2:
-        raise ConfigError(
-            f"{path}: approval.two_persons: demands 2 persons, approval.people lists {len(signers.people)}; add "
-            "another, or nothing can be approved"
-        )
 
 
 def _read_lists(path: Path, recipe: Recipe, folder: Path) -> dict[str, frozenset[str]]:

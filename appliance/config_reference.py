@@ -16,7 +16,7 @@ from appliance.config import Config
 PAGE = Path(__file__).with_name("CONFIG.md")
 HEAD = """# Station file
 
-Generated from `appliance/config.py` and `config_plant.py` by `python -m appliance.config_reference`; change it there.
+Generated from `appliance/config*.py` by `python -m appliance.config_reference`; change it there.
 A key that is not listed here, has another type or lies out of range is refused with its path. A range's end is inside
 where `[` or `]` stands. Nothing is taken from the environment, so the digest of this file and its recipe says how a
 station ran.

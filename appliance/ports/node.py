@@ -40,7 +40,13 @@ class Replied(Struct, frozen=True, tag=True):
     """RefusedReply too where the unit did not answer in time; it may still act then."""
 
 
-Output = Publish | Send | Ask
+class Restart(Struct, frozen=True):
+    """End this process; what started it starts it again, with what is in force then."""
+
+    why: str
+
+
+Output = Publish | Send | Ask | Restart
 
 
 class Node(Protocol):

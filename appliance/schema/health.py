@@ -35,6 +35,8 @@ class Health(Struct, frozen=True, tag=True):
     """Grows with real work or a real idle check; the watchdog is fed only when it grew."""
     at: HostNs
     pid: int = 0
+    recipe_hash: int = 0
+    """First 32 bit of SHA-256 of the recipe that the unit runs; 0: it depends on none."""
 
 
 class Alarm(Struct, frozen=True, tag=True):

@@ -42,6 +42,9 @@ class LineState(Struct, frozen=True, tag=True):
     plc_alive: bool = False
     sync_lost: bool = False
     """Parts and gate no longer agree; every part is a reject until the belt was purged."""
+    recipe: str = ""
+    """Name of the recipe in force."""
+    recipe_sha256: str = ""
     recipe_number: int = 0
     recipe_hash: int = 0
     """First 32 bit of the active recipe's SHA-256."""

@@ -4,7 +4,7 @@ import gc
 import os
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -12,20 +12,22 @@ import msgspec
 import structlog
 import zmq
 from msgspec import Struct
+from msgspec.structs import replace
 
 from appliance.bus.channel import Gap, Publisher, Subscriber
 from appliance.bus.channel import Sequence as Places
 from appliance.bus.control import ControlServer, PendingAnswers, ask
 from appliance.ports.clock import Clock
 from appliance.ports.device import Device
-from appliance.ports.node import Ask, Keeper, Node, Output, Publish, Replied
+from appliance.ports.node import Ask, Keeper, Node, Output, Publish, Replied, Restart
 from appliance.schema.audit import AuditRequest
 from appliance.schema.clocks import MS, HostNs, UtcNs
 from appliance.schema.codec import Envelope, unpack
 from appliance.schema.command import RefusedReply, Replay, Replayed
 from appliance.schema.errors import ApplianceError, LinkError, Refused
 from appliance.schema.health import Alarm, Condition, Health
-from appliance.schema.topics import AUDIT, TOPICS, Loss, topic_of
+from appliance.schema.line import LineState
+from appliance.schema.topics import AUDIT, LINE_STATE, TOPICS, Loss, topic_of
 from appliance.services._notify import Notifier, Watchdog
 
 BATCH = 64
@@ -55,20 +57,46 @@ class SystemClock:
         return UtcNs(time.time_ns())
 
 
+class RecipeWatch(Struct, frozen=True):
+    """Let a service that was built for one recipe notice that `line` has changed to another."""
+
+    own: int
+    """Hash of the recipe that the service runs, as in `LineState.recipe_hash`."""
+    in_force: Callable[[], int]
+    """Gives the hash of the recipe that a start now would load."""
+    restarts: bool
+    """False: the service follows `LineState` by itself."""
+
+    def is_left(self, state: LineState) -> bool:
+        """Tell whether a restart would bring the recipe that `line` runs; else restarting would help nobody."""
+        return self.restarts and state.recipe_hash not in {0, self.own} and self.in_force() == state.recipe_hash
+
+
 class Loop:
     """Join one Node with its sockets and devices; the process does nothing else."""
 
     def __init__(
-        self, node: Node, devices: Mapping[str, Device], runtime: Path, units: tuple[str, ...], digest: str = ""
+        self,
+        node: Node,
+        devices: Mapping[str, Device],
+        runtime: Path,
+        units: tuple[str, ...],
+        digest: str = "",
+        recipe: RecipeWatch | None = None,
     ) -> None:
-        """Open the unit's sockets; `units` are all of the station, `digest` is the effective configuration's."""
+        """Open the unit's sockets; `units` are all of the station, `digest` is the effective configuration's.
+
+        recipe: what the service was built for; None: it depends on no recipe.
+        """
         self._node = node
         self._devices = dict(devices)
         self._runtime = runtime
         self._clock: Clock = SystemClock()
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(io_threads=1)
         self._publisher = Publisher(self._context, runtime, node.name)
-        self._subscriber = Subscriber(self._context, runtime, units, node.topics)
+        self._recipe = recipe
+        own = (LINE_STATE,) if recipe is not None and recipe.restarts else ()
+        self._subscriber = Subscriber(self._context, runtime, units, (*dict.fromkeys((*node.topics, *own)),))
         self._control = ControlServer(self._context, runtime, node.name)
         self._asked = PendingAnswers(self._context, runtime)
         self._units = units
@@ -149,6 +177,11 @@ class Loop:
 
     def _deliver(self, envelope: Envelope, message: Struct) -> None:
         now = self._clock.now()
+        if isinstance(message, LineState):
+            if self._recipe is not None and self._recipe.is_left(message):
+                self._act([Restart(f"the line changed to recipe {message.recipe_number} {message.recipe}")])
+            if LINE_STATE not in self._node.topics:
+                return
         if self._keeper:
             self._act(self._keeper.receive_envelope(envelope.topic, envelope.epoch, envelope.sequence, message, now))
         else:
@@ -227,13 +260,19 @@ class Loop:
     def _act(self, outputs: Sequence[Output]) -> None:
         for output in outputs:
             if isinstance(output, Publish):
-                self._publisher.publish(output.topic, output.message)
+                message = output.message
+                if isinstance(message, Health) and self._recipe is not None:
+                    message = replace(message, recipe_hash=self._recipe.own)
+                self._publisher.publish(output.topic, message)
                 if isinstance(output.message, Health):
                     self._report(output.message)
                 elif isinstance(output.message, Alarm):
                     log.warning(
                         "alarm_raised", unit=self._node.name, kind=output.message.kind, text=output.message.text
                     )
+            elif isinstance(output, Restart):
+                log.warning("service_restarts", unit=self._node.name, why=output.why)
+                self._stopping = True
             elif isinstance(output, Ask):
                 self._asked.send(output.unit, output.command, output.ticket, self._clock.now() + ANSWER_LIMIT)
             else:

@@ -10,19 +10,24 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from appliance.config import Loaded
+from appliance.config import Loaded, load
 from appliance.ports.device import Device
 from appliance.ports.node import Node
 from appliance.schema.clocks import MS
 from appliance.schema.errors import ApplianceError, ConfigError
 from appliance.schema.policy import Mode
+from appliance.schema.recipe import Recipe
 from appliance.schema.topics import SHADOW
 from appliance.services import SERVICES
 from appliance.services._idle import cpu_runtime, step_aside
-from appliance.services._loop import Loop, SystemClock
+from appliance.services._loop import Loop, RecipeWatch, SystemClock
 
 if TYPE_CHECKING:
     from appliance.governance.approval import Primary
+
+
+ONE_RECIPE = frozenset({"judge", "record", SHADOW})
+"""Services that are built for one recipe and start again when the line changes to another."""
 
 
 def units(loaded: Loaded) -> tuple[str, ...]:
@@ -142,8 +147,7 @@ def _line(loaded: Loaded) -> tuple[Node, Mapping[str, Device]]:
     primary = primary_of(loaded)
     now = HostNs(time.monotonic_ns())
     plc = loaded.config.plc
-    content = msgspec.json.encode(loaded.recipe, order="deterministic")
-    recipe = (loaded.recipe.number, int.from_bytes(hashlib.sha256(content).digest()[:4], "big"))
+    recipe = (loaded.recipe.number, recipe_hash(loaded.recipe))
     handshake = Handshake(
         secrets.randbelow((1 << 32) - 1) + 1,
         now,
@@ -190,4 +194,19 @@ def run_service(service: str, loaded: Loaded) -> int:
     node, devices = wire(service, loaded)
     own_audit = service == "record"  # it writes its start into the chain by itself
     digest = "" if own_audit else loaded.digest
-    return Loop(node, devices, loaded.runtime, heard_by(service, loaded), digest).run()
+    watch = RecipeWatch(recipe_hash(loaded.recipe), partial(_hash_in_force, loaded.path), service in ONE_RECIPE)
+    return Loop(node, devices, loaded.runtime, heard_by(service, loaded), digest, watch).run()
+
+
+def recipe_hash(recipe: Recipe) -> int:
+    """Give the first 32 bit of a recipe's SHA-256, as the PLC reads them."""
+    content = msgspec.json.encode(recipe, order="deterministic")
+    return int.from_bytes(hashlib.sha256(content).digest()[:4], "big")
+
+
+def _hash_in_force(path: Path) -> int:
+    """Give the hash of the recipe that a service would start with now; 0 when it could not start."""
+    try:
+        return recipe_hash(load(path).recipe)
+    except ConfigError:
+        return 0

@@ -13,7 +13,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from appliance.ports.device import Device
-from appliance.ports.node import Ask, Node, Output, Publish, Replied
+from appliance.ports.node import Ask, Node, Output, Publish, Replied, Restart
 from appliance.schema.clocks import MS, HostNs
 from appliance.schema.command import Command, RefusedReply, Reply
 from appliance.schema.errors import ApplianceError
@@ -245,6 +245,9 @@ class World:
                     self._send(output.topic, output.message)
             elif isinstance(output, Ask):
                 self._wish(unit, output)
+            elif isinstance(output, Restart):
+                self.kill(unit.name)
+                return
             else:
                 unit.devices[output.device].write(output.message, self.now)
 

@@ -3,7 +3,7 @@
 import math
 import sqlite3
 
-from appliance.config import Parallel
+from appliance.config_people import Parallel
 from appliance.decision.parallel import HOUR, compare, is_ready, requirements
 from appliance.governance.approval import recipe_digest
 from appliance.governance.evidence import ParallelReport

@@ -3,7 +3,8 @@
     python loop_node.py ROLE FOLDER
 
 ROLE: `writer` states an actuation every 5 ms and obeys Drain; `keeper` writes down what it hears of them in
-FOLDER/kept.txt; `listener` hears them and keeps nothing; `broken` and `unlucky` fail at their first wake.
+FOLDER/kept.txt; `listener` hears them and keeps nothing; `asker` sends the writer wishes and writes down the answers;
+`broken` and `unlucky` fail at their first wake.
 """
 
 import sys
@@ -12,10 +13,10 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from appliance.ports.node import Output, Publish
+from appliance.ports.node import Ask, Output, Publish, Replied
 from appliance.schema.actuation import Actuation, Cause, Lane
 from appliance.schema.clocks import MS, EncoderCounts, HostNs, McuTicks
-from appliance.schema.command import Accepted, Command, Drain, RefusedReply, Reply
+from appliance.schema.command import Accepted, Command, Drain, RefusedReply, Reply, ResetFault
 from appliance.schema.errors import LinkError
 from appliance.schema.health import Component, Condition, Health
 from appliance.schema.part import PartId
@@ -125,6 +126,24 @@ class KeeperNode(Listener):
         self.kept.close()
 
 
+class Asker(Quiet):
+    """Wish for a Drain, for what nobody grants, and of a unit that is not there; write the answers down."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        super().__init__(name)
+        self.kept = (folder / "kept.txt").open("a")
+
+    def start(self, now: HostNs) -> Sequence[Output]:
+        wishes = [Ask("line", Drain(), 1), Ask("line", ResetFault("operator-7"), 2), Ask("judge", Drain(), 3)]
+        return [*super().start(now), *wishes]
+
+    def receive(self, topic: str, message: Struct, now: HostNs) -> Sequence[Output]:
+        assert isinstance(message, Replied)
+        self.kept.write(f"{topic} {message.ticket} {type(message.reply).__name__}\n")
+        self.kept.flush()
+        return ()
+
+
 class Broken(Quiet):
     """Fail at the first wake."""
 
@@ -145,6 +164,8 @@ def main(role: str, folder: Path) -> int:
             node = KeeperNode("record", folder)
         case "listener":
             node = Listener("record", folder)
+        case "asker":
+            node = Asker("record", folder)
         case "unlucky":
             node = Broken("line", LinkError("mcu: the cable is out; put it in"))
         case _:

@@ -5,7 +5,8 @@ import pytest
 from msgspec import inspect
 
 from appliance import config_reference
-from appliance.config import Camera, Config, Judge, Mcu, Parallel, Record, Signers, Station
+from appliance.config import Camera, Config, Judge, Mcu, Record, Station
+from appliance.config_people import Parallel, Signers
 from appliance.config_plant import Logix, Mqtt, Opcua, Plc, Sparkplug
 from appliance.config_reference import render
 

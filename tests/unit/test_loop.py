@@ -133,6 +133,23 @@ def test_wishes_are_answered(services: Services) -> None:
     assert int(services.ask("line", Drain()).detail) > 5
 
 
+def test_a_node_hears_what_became_of_its_wishes(services: Services) -> None:
+    """Each wish is answered once, and silence is told as a refusal: who waits for an answer never waits for ever."""
+    services.start("writer")
+    services.ask("line", Replay("actuation", 0))
+    process = services.start("asker")
+    answers = until(lambda: len(services.kept()) >= 3 and services.kept())
+    code, _ = services.end(process)
+
+    expected = [
+        ["reply:judge", "3", "RefusedReply"],
+        ["reply:line", "1", "Accepted"],
+        ["reply:line", "2", "RefusedReply"],
+    ]
+    assert expected == sorted(answers)
+    assert 0 == code
+
+
 def test_a_keeper_misses_nothing(services: Services) -> None:
     """A process that keeps records and is killed twice holds every fact once, in order, when it is back."""
     services.start("writer")
