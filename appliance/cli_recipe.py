@@ -54,10 +54,15 @@ def add(commands: Commands, command: AddCommand, station: Callable[[argparse.Arg
         parser.add_argument("--person", required=True, help="operator id of who does it")
     for parser in (propose, show, diff, approve, activate, rollback, history):
         station(parser)
+        _which(parser)
     keygen = command(actions, "keygen", _keygen, "make a person's key; the file is theirs to keep, and to lose")
     keygen.add_argument("--person", required=True, help="operator id")
     keygen.add_argument("--out", type=Path, required=True, help="file of the private key, which must not exist yet")
     keygen.add_argument("--passphrase", action="store_true", help="ask for one, which each signature then needs")
+
+
+def _which(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--recipe", type=int, help="number of the station's recipe; default: the one in force")
 
 
 def _parallel_arguments(
@@ -80,6 +85,7 @@ def _parallel_arguments(
     )
     for parser in (status, table, transition):
         station(parser)
+        _which(parser)
 
 
 def _propose(options: argparse.Namespace) -> int:
@@ -362,7 +368,7 @@ def _station(options: argparse.Namespace) -> tuple["Loaded", "Shelf"]:
     from appliance.storage.recipe_versions import shelf_of
 
     path: Path = options.state / "station.toml" if options.state else options.config
-    loaded = config.load(path)
+    loaded = config.load(path, options.recipe)
     return loaded, shelf_of(loaded.recipe_path, loaded.recipe)
 
 
