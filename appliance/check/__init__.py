@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from appliance.check.machine import machine
+from appliance.check.plant_outputs import plant_outputs
 from appliance.check.recipe import recipe
 from appliance.check.report import exit_code, render, to_json, write
 from appliance.check.units import LISTEN_S, service_reports
@@ -41,4 +42,5 @@ def run_check(loaded: Loaded, listen_s: float = LISTEN_S) -> list[Component]:
         "configuration", Condition.OK, f"{loaded.path}, recipe {loaded.recipe.name}, digest {loaded.digest[:12]}"
     )
     decided = recipe(loaded, bundle_folder(loaded))
-    return [found, *decided, *machine(loaded), *wires(loaded, line_lives="line" in reports.alive), *reports.components]
+    outside = [*wires(loaded, line_lives="line" in reports.alive), *plant_outputs(loaded)]
+    return [found, *decided, *machine(loaded), *outside, *reports.components]

@@ -2,14 +2,21 @@
 
 import os
 import socket
+import ssl
 import stat
+import time
+from contextlib import suppress
 from pathlib import Path
 
 from appliance.config import Loaded
 from appliance.config_plant import Mqtt, Plc
+from appliance.outputs.tls import certificate_component, client_context, why, with_paths
+from appliance.schema.clocks import UtcNs
+from appliance.schema.errors import ConfigError
 from appliance.schema.health import Component, Condition
 
 BROKER_TIMEOUT_S = 1.0
+REFUSAL_S = 0.3
 LISTENING = "0A"
 """TCP_LISTEN in /proc/net/tcp."""
 
@@ -20,7 +27,7 @@ def wires(loaded: Loaded, *, line_lives: bool) -> list[Component]:
     return [
         microcontroller(Path(config.mcu.link)),
         plc_port(config.plc, taken=config.plc.port in listening_ports(), line_lives=line_lives),
-        broker(config.mqtt),
+        broker(with_paths(config.mqtt, loaded.path.parent)),
     ]
 
 
@@ -53,16 +60,31 @@ def plc_port(plc: Plc, *, taken: bool, line_lives: bool) -> Component:
 
 
 def broker(mqtt: Mqtt) -> Component:
-    """Try to reach the broker, for at most 1 s; blocking."""
-    place = f"{mqtt.host}:{mqtt.port}"
+    """Try to reach the broker, as far as TLS goes, for at most 2 s; blocking. It never logs in as the station."""
+    name, place = "mqtt broker", f"{mqtt.host}:{mqtt.port}"
     if not mqtt.host:
-        return Component("mqtt broker", Condition.OK, "none is configured")
+        return Component(name, Condition.OK, "none is configured")
     try:
-        with socket.create_connection((mqtt.host, mqtt.port), BROKER_TIMEOUT_S):
-            return Component("mqtt broker", Condition.OK, f"{place} answers")
-    except OSError as error:
-        cause = f"{place}: {error.strerror or error}; results wait in the outbox"
-        return Component("mqtt broker", Condition.FAILED, cause, "start the broker, or correct mqtt.host and mqtt.port")
+        context = client_context(mqtt)
+        with socket.create_connection((mqtt.host, mqtt.port), BROKER_TIMEOUT_S) as wire:
+            if context is not None:
+                _shake_hands(context, wire, mqtt.host)
+    except (OSError, ConfigError) as error:
+        cause, remedy = why(error)
+        return Component(name, Condition.FAILED, f"{place}: {cause}; results wait in the outbox", remedy)
+    if mqtt.key and (mode := stat.S_IMODE(Path(mqtt.key).stat().st_mode)) & 0o077:
+        cause = f"{mqtt.key} has mode {mode:03o}, others may read the station's key"
+        return Component(name, Condition.DEGRADED, cause, f"chmod 600 {mqtt.key}; its owner is the user firstshift")
+    told = certificate_component(mqtt, name, UtcNs(time.time_ns()))
+    return told or Component(name, Condition.OK, f"{place} answers{'' if context is None else ' with TLS'}")
+
+
+def _shake_hands(context: ssl.SSLContext, wire: socket.socket, host: str) -> None:
+    """Agree on keys, and wait a moment: with TLS 1.3 a broker refuses a certificate only afterwards."""
+    with context.wrap_socket(wire, server_hostname=host) as secured:
+        secured.settimeout(REFUSAL_S)
+        with suppress(TimeoutError):
+            secured.recv(1)
 
 
 def listening_ports() -> set[int]:
