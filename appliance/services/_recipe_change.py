@@ -7,7 +7,7 @@ in force is written. Services that start from then on start with it; those that 
 import os
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from msgspec import Struct
@@ -62,7 +62,7 @@ class RecipeShelf:
     ) -> None:
         """Take the ways to read a recipe by its number, to prove who decides by it, and to give its hash and digest."""
         self._read, self._prove, self._name = read, prove, name
-        self._answers: deque[Struct] = deque()
+        self._changes: deque[tuple[ChangeTo, Future[Changed]]] = deque()
         self._worker = ThreadPoolExecutor(1, "recipes")
         self._ready = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 
@@ -83,13 +83,18 @@ class RecipeShelf:
             os.eventfd_read(self._ready)
         except BlockingIOError:
             return ()
-        return [self._answers.popleft() for _ in range(len(self._answers))]
+        answers: list[Struct] = []
+        while self._changes and self._changes[0][1].done():
+            answers.append(_answer(*self._changes.popleft()))
+        return answers
 
     def write(self, message: Struct, now: HostNs) -> None:
         """Take a `ChangeTo`."""
         if not isinstance(message, ChangeTo):
             raise TypeError(f"recipes: {message!r:.80} is no ChangeTo; name the number of a recipe")
-        self._worker.submit(self._change, message)
+        change = self._worker.submit(self._changed, message)
+        self._changes.append((message, change))
+        change.add_done_callback(lambda _change: os.eventfd_write(self._ready, 1))
 
     def close(self) -> None:
         """Wait for the change under way; may be called twice."""
@@ -97,17 +102,6 @@ class RecipeShelf:
         if self._ready >= 0:
             os.close(self._ready)
             self._ready = -1
-
-    def _change(self, wish: ChangeTo) -> None:
-        answer: Struct
-        try:
-            answer = self._changed(wish)
-        except ApplianceError as error:
-            answer = NotChanged(wish.number, wish.actor, str(error))
-        except Exception as error:  # noqa: BLE001  the PLC waits for an answer, whatever went wrong here
-            answer = NotChanged(wish.number, wish.actor, f"recipe {wish.number}: cannot be read: {error!r}")
-        self._answers.append(answer)
-        os.eventfd_write(self._ready, 1)
 
     def _changed(self, wish: ChangeTo) -> Changed:
         loaded = self._read(wish.number)
@@ -117,6 +111,15 @@ class RecipeShelf:
             check_bundle(primary, installed.id)
         write_whole(in_force(loaded.state), f"{_file(loaded)}\n".encode())
         return Changed(wish.number, wish.actor, loaded.recipe, *self._name(loaded.recipe), primary)
+
+
+def _answer(wish: ChangeTo, change: "Future[Changed]") -> Changed | NotChanged:
+    """Give what became of a wish; the PLC waits for an answer, whatever went wrong."""
+    error = change.exception()
+    if error is None:
+        return change.result()
+    reason = str(error) if isinstance(error, ApplianceError) else f"recipe {wish.number}: cannot be read: {error!r}"
+    return NotChanged(wish.number, wish.actor, reason)
 
 
 def _file(loaded: Loaded) -> Path:
