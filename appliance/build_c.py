@@ -58,13 +58,19 @@ def compile_program(
     includes: Sequence[Path] = (),
     defines: Sequence[str] = (),
     cc: Sequence[str] | None = None,
+    libraries: Sequence[str] = LIBRARIES,
 ) -> Path:
     """Build an executable at `out` unless it is up to date, and return `out`; else as `compile_shared`."""
-    return _compile([*(cc or compiler()), *FLAGS], sources, out, includes, defines)
+    return _compile([*(cc or compiler()), *FLAGS], sources, out, includes, defines, libraries)
 
 
 def _compile(
-    start: list[str], sources: Sequence[Path], out: Path, includes: Sequence[Path], defines: Sequence[str]
+    start: list[str],
+    sources: Sequence[Path],
+    out: Path,
+    includes: Sequence[Path],
+    defines: Sequence[str],
+    libraries: Sequence[str] = LIBRARIES,
 ) -> Path:
     options = [f"-I{folder}" for folder in includes] + [f"-D{define}" for define in defines]
     command = [*start, *options, *(str(source) for source in sources)]
@@ -76,7 +82,7 @@ def _compile(
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as scratch:
         product = Path(scratch) / out.name  # renamed into place: a process that has the old file mapped keeps it
-        _run([*command, "-o", str(product), *LIBRARIES], out)
+        _run([*command, "-o", str(product), *libraries], out)
         product.replace(out)
         note = Path(scratch) / stamp.name
         note.write_text(digest)

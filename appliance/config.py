@@ -14,6 +14,7 @@ from typing import Annotated, TypeVar
 import msgspec
 from msgspec import Meta, Struct, field
 
+from appliance.config_mcu import STROBE_REST, Mcu, mcu_faults
 from appliance.config_people import Parallel, Signers, people_faults
 from appliance.config_plant import Logix, Mqtt, Name, Opcua, Plc, Sparkplug, plant_faults
 from appliance.schema.approval import Approval
@@ -60,6 +61,14 @@ class Camera(Struct, frozen=True, forbid_unknown_fields=True):
     ] = "Line1"
     mcu_line: Annotated[int, Meta(ge=0, le=1, description="Camera line of the microcontroller that fires it.")] = 0
     distance_mm: Annotated[float, Meta(ge=0, le=10_000, description="Part sensor to camera along the belt, mm.")] = 0.0
+    strobe_us: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=5000,
+            description="On-time of the lamp that this line fires, us; 0: none. It then rests nine times as long.",
+        ),
+    ] = 0
     mm_per_px: Annotated[
         float,
         Meta(ge=0, le=100, description="Scale in the plane of the part, mm per pixel; 0: unknown, no finding in mm."),
@@ -70,37 +79,6 @@ class Camera(Struct, frozen=True, forbid_unknown_fields=True):
     lease_ms: Annotated[
         int, Meta(ge=10, le=60_000, description="Longest time a reader may hold a frame, ms; then it is reclaimed.")
     ] = 2000
-
-
-class Mcu(Struct, frozen=True, forbid_unknown_fields=True):
-    """Set the microcontroller that owns part sensor, camera lines and gate."""
-
-    link: Annotated[str, Meta(description="Serial device; a udev name bound to the board's serial number.")]
-    counts_per_mm: Annotated[float, Meta(gt=0, le=10_000, description="Encoder counts per mm of belt.")]
-    gate_mm: Annotated[float, Meta(gt=0, le=50_000, description="Part sensor to gate along the belt, mm.")]
-    lead_mm: Annotated[
-        float,
-        Meta(
-            ge=0, le=10_000, description="The decision closes this far before the gate, mm: actuator delay and guard."
-        ),
-    ]
-    belt_mm_s: Annotated[
-        float, Meta(gt=0, le=20_000, description="Fastest belt speed, mm/s; deadlines in time are worked out for it.")
-    ]
-    hold_mm: Annotated[
-        float, Meta(gt=0, le=2000, description="Travel for which the gate stays open round an accepted part, mm.")
-    ] = 40.0
-    min_gap_mm: Annotated[
-        float, Meta(ge=0, le=5000, description="Closest spacing of two part edges, mm; nearer ones are both rejected.")
-    ] = 40.0
-    heartbeat_timeout_ms: Annotated[
-        int,
-        Meta(ge=60, le=400, description="Silence after which the microcontroller takes this computer for lost, ms."),
-    ] = 150
-    guard_ms: Annotated[
-        float,
-        Meta(ge=0, le=1000, description="A verdict is late this much before the window closes, ms: link and jitter."),
-    ] = 15.0
 
 
 class Judge(Struct, frozen=True, forbid_unknown_fields=True):
@@ -327,21 +305,8 @@ def _value(key: str, tree: object) -> object:
 
 def _check_geometry(path: Path, config: Config) -> None:
     mcu = config.mcu
-    if mcu.lead_mm >= mcu.gate_mm:
-        raise ConfigError(
-            f"{path}: mcu.lead_mm: {mcu.lead_mm} mm leaves no time to decide, limit is under gate_mm = "
-            f"{mcu.gate_mm} mm; lower it or move the gate"
-        )
-    if not mcu.hold_mm <= mcu.min_gap_mm <= mcu.gate_mm - mcu.lead_mm:
-        raise ConfigError(
-            f"{path}: mcu.min_gap_mm: {mcu.min_gap_mm} mm, limits are hold_mm = {mcu.hold_mm} mm and gate_mm - "
-            f"lead_mm = {mcu.gate_mm - mcu.lead_mm} mm; a gate open for one part must be shut before the next"
-        )
-    if mcu.hold_mm > 2 * mcu.lead_mm:
-        raise ConfigError(
-            f"{path}: mcu.hold_mm: {mcu.hold_mm} mm, limit is 2 x lead_mm = {2 * mcu.lead_mm} mm; the gate would have "
-            "to open before the decision closes; shorten the hold or lengthen the lead"
-        )
+    for fault in mcu_faults(mcu):
+        raise ConfigError(f"{path}: {fault}")
     spacing_ms = mcu.min_gap_mm / mcu.belt_mm_s * 1000
     if 4 * config.judge.pairing_tolerance_ms >= spacing_ms:
         raise ConfigError(
@@ -349,6 +314,12 @@ def _check_geometry(path: Path, config: Config) -> None:
             f"{spacing_ms:.3g} ms between parts at full belt speed; lower it, slow the belt or widen mcu.min_gap_mm"
         )
     for name, camera in config.camera.items():
+        rest_ms = camera.strobe_us * STROBE_REST / 1000
+        if rest_ms > spacing_ms:
+            raise ConfigError(
+                f"{path}: camera.{name}.strobe_us: {camera.strobe_us} us, the lamp may flash every {rest_ms:g} ms, "
+                f"limit is {spacing_ms:.3g} ms between parts at full speed; shorten it or widen mcu.min_gap_mm"
+            )
         if camera.distance_mm >= mcu.gate_mm - mcu.lead_mm:
             raise ConfigError(
                 f"{path}: camera.{name}.distance_mm: {camera.distance_mm} mm lies behind the decision point, limit is "

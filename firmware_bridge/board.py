@@ -8,12 +8,13 @@ import fcntl
 import heapq
 import os
 import termios
+import zlib
 from pathlib import Path
 from typing import NamedTuple
 
 from appliance.schema.clocks import EncoderCounts, HostNs, McuTicks
 from appliance.schema.errors import LinkError
-from firmware_bridge.messages import Lane
+from firmware_bridge.messages import Lane, ResetReason
 
 READ_BYTES = 65536
 UNWRITTEN_LIMIT = 16384
@@ -143,13 +144,37 @@ class CameraEdge(NamedTuple):
 class Inputs(ctypes.Structure):
     """struct core_inputs of firmware/core/core.h."""
 
-    _fields_ = (("tick", ctypes.c_uint64), ("counts", ctypes.c_int64), ("part_sensor", ctypes.c_uint8))
+    _fields_ = (
+        ("tick", ctypes.c_uint64),
+        ("counts", ctypes.c_int64),
+        ("encoder_errors", ctypes.c_uint32),
+        ("part_sensor", ctypes.c_uint8),
+        ("gate_sensor", ctypes.c_uint8),
+    )
 
 
 class Outputs(ctypes.Structure):
     """struct core_outputs of firmware/core/core.h."""
 
-    _fields_ = (("lane", ctypes.c_uint8), ("camera_line", ctypes.c_uint8 * 2), ("run_permit", ctypes.c_uint8))
+    _fields_ = (
+        ("strobe_us", ctypes.c_uint16 * 2),
+        ("lane", ctypes.c_uint8),
+        ("camera_line", ctypes.c_uint8 * 2),
+        ("run_permit", ctypes.c_uint8),
+        ("restart", ctypes.c_uint8),
+    )
+
+
+class Retained(ctypes.Structure):
+    """struct core_retained of firmware/core/core.h: what a reset does not clear."""
+
+    _fields_ = (
+        ("magic", ctypes.c_uint32),
+        ("fault", ctypes.c_uint32),
+        ("detail", ctypes.c_int64),
+        ("count", ctypes.c_uint32),
+        ("crc", ctypes.c_uint32),
+    )
 
 
 MAX_STEP_NS = 10_000_000
@@ -166,14 +191,30 @@ class CoreBoard:
     boot: u32, random number of the first boot
     tick_offset: MCU clock at host instant 0
     ppm: how much faster than nominal the MCU clock runs
+    gate_sensor: where the gate's own sensor stands, counts after the part sensor; None: there is none
     """
 
-    def __init__(self, library: Path, boot: int, now: HostNs, tick_offset: int = 0, ppm: float = 0.0) -> None:
+    def __init__(
+        self,
+        library: Path,
+        boot: int,
+        now: HostNs,
+        tick_offset: int = 0,
+        ppm: float = 0.0,
+        gate_sensor: int | None = None,
+    ) -> None:
         self.gate_moves: list[GateMove] = []
         self.camera_edges: list[CameraEdge] = []
         self.now = now
         self.counts = EncoderCounts(0)
         self.outputs = Outputs()
+        self.retained = Retained()
+        self.slipped = 0
+        """How far the encoder is ahead of the belt, counts."""
+        self.encoder_errors = 0
+        self.gate_sensor_stuck: bool | None = None
+        """Level at which the gate's sensor is stuck; None: it works."""
+        self._gate_sensor = gate_sensor
         self._core = _load(library)
         self._state = (ctypes.c_uint64 * (self._core.core_size() // 8 + 1))()
         self._inputs = Inputs()
@@ -182,10 +223,10 @@ class CoreBoard:
         self._tick_offset = tick_offset
         self._ppb = round(ppm * 1000)
         self._belt_ns, self._belt_counts, self._counts_per_s = int(now), 0, 0
-        self._edges: list[tuple[int, int]] = []
-        self._under_sensor = 0
-        self._core.core_init(self._state, boot)
-        self._step(now, 0)
+        self._edges: list[tuple[int, int, int]] = []
+        """Counts, change of the level, and which sensor: 0 the part sensor, 1 the gate's."""
+        self._under = [0, 0]
+        self._start(boot, ResetReason.POWER_ON)
 
     # ---- the wire, as PtyBoard ----
 
@@ -208,10 +249,31 @@ class CoreBoard:
         """Run the belt at this speed from now on; 0 stops it, negative runs it back."""
         self._belt_ns, self._belt_counts, self._counts_per_s = self.now, self.counts, counts_per_s
 
-    def place_part(self, enter: EncoderCounts, leave: EncoderCounts) -> None:
-        """Let the sensor be high for enter <= counts < leave; both ahead of the belt."""
-        heapq.heappush(self._edges, (enter, 1))
-        heapq.heappush(self._edges, (leave, -1))
+    def place_part(self, enter: EncoderCounts, leave: EncoderCounts, *, taken: bool = False) -> None:
+        """Let the sensor be high for enter <= counts < leave; both ahead of the belt.
+
+        The gate's own sensor sees the part after its way, unless a hand has `taken` it from the belt.
+        """
+        self._place(enter, leave, 0)
+        if self._gate_sensor is not None and not taken:
+            self._place(enter + self._gate_sensor, leave + self._gate_sensor, 1)
+
+    def place_at_gate(self, enter: EncoderCounts, leave: EncoderCounts) -> None:
+        """Let the gate's own sensor be high for enter <= counts < leave: a part that never passed the part sensor."""
+        self._place(enter, leave, 1)
+
+    def take(self) -> None:
+        """Let a hand take from the belt the part that would come to the gate's own sensor next, if there is one."""
+        ahead = sorted(edge for edge in self._edges if edge[2] == 1)
+        rises = next((n for n, edge in enumerate(ahead) if edge[1] == 1), None)
+        if rises is not None:
+            falls = next(n for n, edge in enumerate(ahead) if edge[1] == -1 and n > rises)
+            gone = {ahead[rises], ahead[falls]}
+            self._edges = [edge for edge in sorted(self._edges) if edge not in gone]
+
+    def _place(self, enter: int, leave: int, sensor: int) -> None:
+        heapq.heappush(self._edges, (enter, 1, sensor))
+        heapq.heappush(self._edges, (leave, -1, sensor))
 
     def run_until(self, now: HostNs) -> None:
         """Advance to `now`, stepping the core at each edge and due count on the way."""
@@ -224,7 +286,8 @@ class CoreBoard:
                 at = max(self.now, min(at, self._when(counts)))
             while self._edges and self._edges[0][0] <= counts:
                 # One edge per step; the level is high while any part is under the sensor.
-                self._under_sensor += heapq.heappop(self._edges)[1]
+                _, change, sensor = heapq.heappop(self._edges)
+                self._under[sensor] += change
                 self._step(HostNs(at), counts)
             self._step(HostNs(at), counts)
             if at >= now and not self._is_due(counts):
@@ -238,31 +301,48 @@ class CoreBoard:
             return latest
         return HostNs(min(latest, max(self.now, self._when(due))))
 
-    def reset(self, boot: int) -> None:
-        """Restart the MCU under the running belt: outputs fall back to their springs, its memory is gone."""
+    def reset(self, boot: int, reason: ResetReason = ResetReason.PIN) -> None:
+        """Restart the MCU under the running belt: outputs fall back to their springs, only `retained` stays."""
         if self.outputs.lane != Lane.REJECT:
             self.gate_moves.append(GateMove(self.now, self.counts, Lane.REJECT))
         self.outputs = Outputs()
-        self._core.core_init(self._state, boot)
+        self._start(boot, reason)
+
+    def fault(self, fault: int, detail: int) -> None:
+        """Report a fault that only a board sees, such as a broken stack canary."""
+        self._core.core_fault(self._state, fault, detail)
         self._step(self.now, self.counts)
+
+    def feed(self, signs: int, needed: int) -> bool:
+        """Note signs of life and say whether the hardware watchdog is to be fed."""
+        self._core.core_alive(self._state, signs)
+        return bool(self._core.core_feed(self._state, needed))
 
     @property
     def tick(self) -> McuTicks:
         """The MCU's clock now."""
         return self._tick_at(self.now)
 
-    def step(self, tick: int, counts: int, *, part_sensor: bool) -> Outputs:
+    def step(self, tick: int, counts: int, *, part_sensor: bool, gate_sensor: bool = False) -> Outputs:
         """Step the bare core, without the virtual world; the answer is overwritten by the next step."""
         inputs = self._inputs
-        inputs.tick, inputs.counts, inputs.part_sensor = tick, counts, part_sensor
+        inputs.tick, inputs.counts, inputs.encoder_errors = tick, counts, self.encoder_errors
+        inputs.part_sensor, inputs.gate_sensor = part_sensor, gate_sensor
         self._core.core_step(self._state, inputs, self.outputs)
         return self.outputs
 
     def _step(self, at: HostNs, counts: int) -> None:
         before = self.outputs.lane
         self.now, self.counts = at, EncoderCounts(counts)
-        self.step(self._tick_at(at), counts, part_sensor=self._under_sensor > 0)
+        at_gate = self._under[1] > 0 if self.gate_sensor_stuck is None else self.gate_sensor_stuck
+        tick = self._tick_at(at)
+        self.step(tick, counts + self.slipped, part_sensor=self._under[0] > 0, gate_sensor=at_gate)
         self._note_wires(before)
+
+    def _start(self, boot: int, reason: ResetReason) -> None:
+        self._boot = boot
+        self._core.core_start(self._state, boot, reason, self.retained)
+        self._step(self.now, self.counts)
 
     def _note_wires(self, lane_before: int) -> None:
         out = self.outputs
@@ -271,12 +351,14 @@ class CoreBoard:
         for camera, fired in enumerate(out.camera_line):
             if fired:
                 self.camera_edges.append(CameraEdge(camera, self.now, self.counts))
+        if out.restart:
+            self.reset(zlib.crc32(self._boot.to_bytes(4, "little")), ResetReason.HOST_REQUEST)
 
     def _next_due(self) -> int | None:
         edge = self._edges[0][0] if self._edges else None
         if not self._core.core_next_due(self._state, self._due):
             return edge
-        due = self._due.value
+        due = self._due.value - self.slipped
         return due if edge is None or due < edge else edge
 
     def _is_due(self, counts: int) -> bool:
@@ -300,7 +382,10 @@ def _load(library: Path) -> ctypes.CDLL:
     core.core_size.restype = ctypes.c_size_t
     core.core_tx.restype = ctypes.c_size_t
     pointer = ctypes.c_void_p
-    core.core_init.argtypes = (pointer, ctypes.c_uint32)
+    core.core_start.argtypes = (pointer, ctypes.c_uint32, ctypes.c_uint8, ctypes.POINTER(Retained))
+    core.core_fault.argtypes = (pointer, ctypes.c_uint8, ctypes.c_int64)
+    core.core_alive.argtypes = (pointer, ctypes.c_uint8)
+    core.core_feed.argtypes = (pointer, ctypes.c_uint8)
     core.core_rx.argtypes = (pointer, ctypes.c_char_p, ctypes.c_size_t)
     core.core_step.argtypes = (pointer, ctypes.POINTER(Inputs), ctypes.POINTER(Outputs))
     core.core_tx.argtypes = (pointer, ctypes.c_char_p, ctypes.c_size_t)

@@ -95,7 +95,7 @@ class ClockSync:
         return 0.0 if self._fit is None else (self._fit.ns_per_tick / self._tick_ns - 1) * 1e6
 
     def _best(self) -> list[_Sample]:
-        ranked = sorted(self._samples, key=lambda s: s.rtt_ns)
+        ranked = sorted(self._samples, key=lambda s: (s.rtt_ns, -s.tick))  # of two as good the newer
         return ranked[: max(MIN_FIT_SAMPLES, len(ranked) // 4)]
 
     def _offset(self) -> _Fit:

@@ -9,7 +9,7 @@ from enum import IntEnum
 from msgspec import Struct
 
 PROTOCOL_VERSION = 1
-SCHEMA_HASH = 0xFBF517C1
+SCHEMA_HASH = 0xE9BB1D15
 
 
 class State(IntEnum):
@@ -33,22 +33,26 @@ class StateReason(IntEnum):
     SCHEMA_MISMATCH = 5
     NOT_CONFIGURED = 6
     NOT_ALLOWED_NOW = 7
+    NOT_PURGED = 8
 
 
 class ConfigureReason(IntEnum):
-    """Answer to Configure."""
+    """Answer to Configure; immutable: another configuration holds until the MCU is reset."""
 
     ACCEPTED = 0
     CRC = 1
-    ARMED = 2
-    FAULT = 3
-    TICK_RATE = 4
-    GATE = 5
-    LEAD = 6
-    HOLD = 7
-    MIN_GAP = 8
-    CAMERA = 9
-    HEARTBEAT = 10
+    IMMUTABLE = 2
+    TICK_RATE = 3
+    GATE = 4
+    LEAD = 5
+    HOLD = 6
+    MIN_GAP = 7
+    CAMERA = 8
+    HEARTBEAT = 9
+    GATE_SENSOR = 10
+    ENCODER = 11
+    STROBE = 12
+    TRIGGER_SOURCE = 13
 
 
 class DecisionOutcome(IntEnum):
@@ -83,10 +87,46 @@ class GateCause(IntEnum):
 
 
 class Fault(IntEnum):
-    """Latched faults."""
+    """Latched faults, kept over a reset; memory: what was kept is damaged."""
 
     NONE = 0
     TABLE_OVERFLOW = 1
+    SYNC_LOST = 2
+    ENCODER = 3
+    CONFIGURATION = 4
+    WATCHDOG = 5
+    BROWN_OUT = 6
+    STACK = 7
+    CRASH = 8
+    MEMORY = 9
+
+
+class EncoderFault(IntEnum):
+    """Detail of the fault encoder; standing: parts come at an encoder that does not count."""
+
+    NONE = 0
+    TOO_FAST = 1
+    BACKWARDS = 2
+    STANDING = 3
+    TRANSITIONS = 4
+
+
+class ResetReason(IntEnum):
+    """What started this boot, as far as the board can tell."""
+
+    POWER_ON = 0
+    PIN = 1
+    HOST_REQUEST = 2
+    WATCHDOG = 3
+    BROWN_OUT = 4
+    CRASH = 5
+
+
+class TriggerSource(IntEnum):
+    """What makes a part: an edge of the part sensor, or SoftTrigger."""
+
+    SENSOR = 0
+    PLC = 1
 
 
 class TestTarget(IntEnum):
@@ -108,7 +148,7 @@ class Hello(Struct, frozen=True):
 
 
 class Configure(Struct, frozen=True):
-    """Set the geometry of the station, in encoder counts from the part sensor's leading edge; refused while armed.
+    """Set the geometry of the station, in encoder counts from the part sensor's leading edge; immutable until reset.
 
     gate_counts: i32, sensor to gate
     lead_counts: i32, the decision closes this long before the gate
@@ -117,6 +157,14 @@ class Configure(Struct, frozen=True):
     gate_hold_counts: i32, the gate is in the accept lane half of this before and after the part
     heartbeat_timeout_ms: u16, host lost after this silence, 20..400 ms
     tick_hz: u32, must equal the MCU's tick rate
+    gate_sensor_counts: i32, sensor to the gate's own sensor, -1 = none
+    gate_window_counts: i32, each part meets the gate's sensor within this much of its place
+    encoder_max_hz: u32, counts per s that no belt here reaches, 0 = not watched
+    encoder_back_counts: i32, the belt runs back at most this far, -1 = not watched
+    shortest_part_counts: i32, no two parts enter nearer than this, 0 = not watched
+    strobe_us: u16[2], on-time of each camera line's lamp, 0 = none
+    host_lost_rejects: u8, so many parts rejected in a row for a lost host disarm, 0 = only the 500 ms do
+    trigger_source: u8, what makes a part
     crc: u32, CRC-32 of the fields before it, as packed
     """
 
@@ -127,6 +175,14 @@ class Configure(Struct, frozen=True):
     gate_hold_counts: int
     heartbeat_timeout_ms: int
     tick_hz: int
+    gate_sensor_counts: int
+    gate_window_counts: int
+    encoder_max_hz: int
+    encoder_back_counts: int
+    shortest_part_counts: int
+    strobe_us: tuple[int, int]
+    host_lost_rejects: int
+    trigger_source: TriggerSource
     crc: int
 
 
@@ -186,7 +242,7 @@ class EventRequest(Struct, frozen=True):
 
 
 class TestOutput(Struct, frozen=True):
-    """Drive one output while configured and disarmed with no part between sensor and gate; the next part ends it.
+    """Drive one output while configured and disarmed, the gate only when the belt has run empty; the next part ends it.
 
     output: u8, which output
     duration_ms: u16, 1..500 ms
@@ -197,7 +253,20 @@ class TestOutput(Struct, frozen=True):
 
 
 class ReleaseFault(Struct, frozen=True):
-    """Leave the latched fault state, to configured or unconfigured."""
+    """Leave the latched fault state; after sync_lost or encoder only once the belt has run empty, as Stats tells."""
+
+
+class SoftTrigger(Struct, frozen=True):
+    """Make a part here and now; only armed and with trigger_source plc.
+
+    request: u32, not 0; the same as the last one taken in this session makes no part
+    """
+
+    request: int
+
+
+class Restart(Struct, frozen=True):
+    """Reset the MCU for another configuration; refused while armed, in fault or with parts in the table."""
 
 
 class Ack(Struct, frozen=True):
@@ -299,6 +368,17 @@ class Stats(Struct, frozen=True):
     fault: u8, latched fault
     host_alive: u8, 1 = heartbeat within its limit
     run_permit: u8, 1 = the line may run
+    reset: u8, what started this boot
+    purging: u8, 1 = the fault is released as soon as the belt has run empty
+    purge_counts: i32, travel until the belt has run empty, 0 = it has, -1 = not configured
+    fault_detail: i64, of the latched fault, as in FaultEvent
+    faults: u32, latched since power-on, over resets
+    gate_edges: u32, leading edges of the gate's sensor
+    missing_parts: u32, not seen by the gate's sensor in their window
+    extra_parts: u32, seen by the gate's sensor in no part's window
+    strobes_refused: u32, camera edges withheld to spare the lamp
+    encoder_errors: u32, illegal transitions of the encoder
+    refused_triggers: u32, SoftTriggers that made no part
     """
 
     tick: int
@@ -320,6 +400,17 @@ class Stats(Struct, frozen=True):
     fault: Fault
     host_alive: int
     run_permit: int
+    reset: ResetReason = ResetReason.POWER_ON
+    purging: int = 0
+    purge_counts: int = 0
+    fault_detail: int = 0
+    faults: int = 0
+    gate_edges: int = 0
+    missing_parts: int = 0
+    extra_parts: int = 0
+    strobes_refused: int = 0
+    encoder_errors: int = 0
+    refused_triggers: int = 0
 
 
 class PartEvent(Struct, frozen=True):
@@ -329,12 +420,14 @@ class PartEvent(Struct, frozen=True):
     part: u32, part number, from 1 in each boot
     counts: i64, encoder at the edge
     tick: u64, MCU clock at the edge
+    request: u32, of the SoftTrigger that made it, 0 = the part sensor
     """
 
     event: int
     part: int
     counts: int
     tick: int
+    request: int = 0
 
 
 class ExposedEvent(Struct, frozen=True):
@@ -382,7 +475,7 @@ class FaultEvent(Struct, frozen=True):
 
     event: u32, event number
     fault: u8, which
-    detail: i64, table_overflow: the part that found no room
+    detail: i64, table_overflow, sync_lost: the part, 0 = one too many; encoder: EncoderFault
     tick: u64, MCU clock
     """
 
@@ -403,6 +496,8 @@ Message = (
     | EventRequest
     | TestOutput
     | ReleaseFault
+    | SoftTrigger
+    | Restart
     | Ack
     | HelloAck
     | ConfigureAck
@@ -416,23 +511,24 @@ Message = (
     | FaultEvent
 )
 Event = PartEvent | ExposedEvent | GateEvent | FaultEvent
-RELIABLE = (Configure, Arm, Disarm, Decision, TestOutput, ReleaseFault)
+RELIABLE = (Configure, Arm, Disarm, Decision, TestOutput, ReleaseFault, SoftTrigger, Restart)
 EVENTS = (PartEvent, ExposedEvent, GateEvent, FaultEvent)
 _HELLO = struct.Struct("<I")
-_CONFIGURE = struct.Struct("<iiiiiiHII")
+_CONFIGURE = struct.Struct("<iiiiiiHIiiIiiHHBBI")
 _ARM = struct.Struct("<I")
 _HEARTBEAT = struct.Struct("<Q")
 _CLOCK_REQUEST = struct.Struct("<Q")
 _DECISION = struct.Struct("<IBI")
 _EVENT_REQUEST = struct.Struct("<IH")
 _TEST_OUTPUT = struct.Struct("<BH")
+_SOFT_TRIGGER = struct.Struct("<I")
 _HELLO_ACK = struct.Struct("<IIHIBBIII")
 _CONFIGURE_ACK = struct.Struct("<BB")
 _STATE_CHANGED = struct.Struct("<BB")
 _CLOCK_REPLY = struct.Struct("<QQq")
 _DECISION_ACK = struct.Struct("<IIB")
-_STATS = struct.Struct("<QqIIIIIIIIIIIIIBBBB")
-_PART_EVENT = struct.Struct("<IIqQ")
+_STATS = struct.Struct("<QqIIIIIIIIIIIIIBBBBBBiqIIIIIII")
+_PART_EVENT = struct.Struct("<IIqQI")
 _EXPOSED_EVENT = struct.Struct("<IIBIqQ")
 _GATE_EVENT = struct.Struct("<IIBBIqQ")
 _FAULT_EVENT = struct.Struct("<IBqQ")
@@ -460,6 +556,14 @@ def _pack_configure(m: Configure) -> bytes:
         m.gate_hold_counts,
         m.heartbeat_timeout_ms,
         m.tick_hz,
+        m.gate_sensor_counts,
+        m.gate_window_counts,
+        m.encoder_max_hz,
+        m.encoder_back_counts,
+        m.shortest_part_counts,
+        *m.strobe_us,
+        m.host_lost_rejects,
+        m.trigger_source,
         m.crc,
     )
 
@@ -475,6 +579,14 @@ def _unpack_configure(payload: bytes) -> Configure:
         v[6],
         v[7],
         v[8],
+        v[9],
+        v[10],
+        v[11],
+        v[12],
+        (v[13], v[14]),
+        v[15],
+        TriggerSource(v[16]),
+        v[17],
     )
 
 
@@ -582,6 +694,29 @@ def _unpack_release_fault(payload: bytes) -> ReleaseFault:
     if payload:
         raise struct.error("ReleaseFault carries no fields")
     return ReleaseFault()
+
+
+def _pack_soft_trigger(m: SoftTrigger) -> bytes:
+    return _SOFT_TRIGGER.pack(
+        m.request,
+    )
+
+
+def _unpack_soft_trigger(payload: bytes) -> SoftTrigger:
+    v = _SOFT_TRIGGER.unpack(payload)
+    return SoftTrigger(
+        v[0],
+    )
+
+
+def _pack_restart(_: Restart) -> bytes:
+    return b""
+
+
+def _unpack_restart(payload: bytes) -> Restart:
+    if payload:
+        raise struct.error("Restart carries no fields")
+    return Restart()
 
 
 def _pack_ack(_: Ack) -> bytes:
@@ -708,6 +843,17 @@ def _pack_stats(m: Stats) -> bytes:
         m.fault,
         m.host_alive,
         m.run_permit,
+        m.reset,
+        m.purging,
+        m.purge_counts,
+        m.fault_detail,
+        m.faults,
+        m.gate_edges,
+        m.missing_parts,
+        m.extra_parts,
+        m.strobes_refused,
+        m.encoder_errors,
+        m.refused_triggers,
     )
 
 
@@ -733,6 +879,17 @@ def _unpack_stats(payload: bytes) -> Stats:
         Fault(v[16]),
         v[17],
         v[18],
+        ResetReason(v[19]),
+        v[20],
+        v[21],
+        v[22],
+        v[23],
+        v[24],
+        v[25],
+        v[26],
+        v[27],
+        v[28],
+        v[29],
     )
 
 
@@ -742,6 +899,7 @@ def _pack_part_event(m: PartEvent) -> bytes:
         m.part,
         m.counts,
         m.tick,
+        m.request,
     )
 
 
@@ -752,6 +910,7 @@ def _unpack_part_event(payload: bytes) -> PartEvent:
         v[1],
         v[2],
         v[3],
+        v[4],
     )
 
 
@@ -833,6 +992,8 @@ IDS: dict[type, int] = {
     EventRequest: 8,
     TestOutput: 9,
     ReleaseFault: 10,
+    SoftTrigger: 11,
+    Restart: 12,
     Ack: 32,
     HelloAck: 33,
     ConfigureAck: 34,
@@ -856,6 +1017,8 @@ PACK: dict[type, Callable[..., bytes]] = {
     EventRequest: _pack_event_request,
     TestOutput: _pack_test_output,
     ReleaseFault: _pack_release_fault,
+    SoftTrigger: _pack_soft_trigger,
+    Restart: _pack_restart,
     Ack: _pack_ack,
     HelloAck: _pack_hello_ack,
     ConfigureAck: _pack_configure_ack,
@@ -879,6 +1042,8 @@ UNPACK: dict[int, Callable[[bytes], Message]] = {
     8: _unpack_event_request,
     9: _unpack_test_output,
     10: _unpack_release_fault,
+    11: _unpack_soft_trigger,
+    12: _unpack_restart,
     32: _unpack_ack,
     33: _unpack_hello_ack,
     34: _unpack_configure_ack,

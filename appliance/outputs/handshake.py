@@ -7,39 +7,21 @@ in a corner. A PLC that reads a block of zeros, a stale heartbeat, an old sessio
 take the part as rejected; this side shows Pass only while all of that holds.
 """
 
-from msgspec import Struct
-
-from appliance.outputs.lateness import LATE_CAUSES, Lateness
-from appliance.outputs.registers import (
-    PROBLEMS,
-    Control,
-    ControlBit,
-    ErrorCode,
-    State,
-    Status,
-    StatusBit,
-    pack_status,
-    unpack_control,
-)
-from appliance.outputs.result_queue import DEPTH, Counts, Detail, Result, ResultQueue, with_result
+from appliance.outputs.ack_watch import RELEASED, AckWatch
+from appliance.outputs.heartbeat import Heartbeat
+from appliance.outputs.job_change import JobChange
+from appliance.outputs.lateness import Lateness
+from appliance.outputs.plc_trigger import BY_SENSOR, Asked, MissedTrigger, PlcTrigger
+from appliance.outputs.registers import Control, ControlBit, ErrorCode, State, Status, pack_status, unpack_control
+from appliance.outputs.result_queue import Counts, Detail, Result, ResultQueue, with_result
+from appliance.outputs.status_view import Shown, Station, bits, bits2, problem, state
+from appliance.outputs.under_way import UnderWay
 from appliance.schema.actuation import Actuation, PlcAcknowledged
 from appliance.schema.clocks import MS, HostNs
 from appliance.schema.part import PartId
 
-HEARTBEAT_NS = 50 * MS
-"""Half the 100 ms the PLC is promised, so that one late turn of the loop does not break the promise."""
-
-PARTS_UNDER_WAY = 64
-"""Size of the microcontroller's part table; more cannot be between sensor and gate."""
-
 LAST_SESSION = 0xFFFF_FFFF
 """Largest session number; 1 follows."""
-
-
-class _UnderWay(Struct):
-    exposed: bool = False
-    orphan: bool = False
-    """The session was renewed while the part was on the belt."""
 
 
 class Handshake:
@@ -52,63 +34,72 @@ class Handshake:
         *,
         ack_timeout_ms: int = 2000,
         stale_ms: int = 500,
+        job_limit_ms: int = 60_000,
         recipe: int = 0,
         recipe_hash: int = 0,
         late_stops: bool = True,
+        plc_triggers: bool = False,
     ) -> None:
         """Begin a session (1 to 2**32 - 1, random per start of the process) with nothing known about the PLC.
 
-        late_stops: whether parts in a row without a decision in time ask for a line stop.
+        job_limit_ms: a recipe change that is not done by then is refused. late_stops: whether parts in a row without
+        a decision in time ask for a line stop. plc_triggers: parts are made by the PLC's Trigger, not by the sensor.
         """
         self._session = _checked_session(session)
         self._now = now
-        self._ack_timeout = ack_timeout_ms * MS
-        self._stale = stale_ms * MS
+        self._heart = Heartbeat(now, stale_ms * MS)
         self._recipe, self._recipe_hash = recipe, recipe_hash
         self._control = Control()
         self._queue = ResultQueue()
-        self._under_way: dict[PartId, _UnderWay] = {}
+        self._under_way = UnderWay()
         self._entered = PartId(0, 0)
-        self._phase: int | None = None
-        self._ack_due: HostNs | None = None
-        self._alive_until: HostNs | None = None
-        self._beat = False
-        self._beat_due = now
-        self._machine_ready = self._degraded = self._maintenance = False
+        self._watch = AckWatch(ack_timeout_ms * MS)
+        self._station = Station()
+        self._trigger = PlcTrigger(session, enabled=plc_triggers)
+        self._job = JobChange(job_limit_ms * MS)
+        self._purged = False
         self._error = ErrorCode.NONE
         self._unready_part = False
         self._lateness = Lateness(stops=late_stops)
         self._missed = 0
         self._request_echo = 0
-        self._job: int | None = None
-        self._changing = False
+        self._refused: list[MissedTrigger] = []
         self._taken: list[PlcAcknowledged] = []
 
-    # what the station tells
-
-    def machine(self, now: HostNs, *, ready: bool, degraded: bool = False, maintenance: bool = False) -> None:
-        """Learn whether the station could inspect a part that enters now; false until told otherwise."""
+    def machine(
+        self,
+        now: HostNs,
+        *,
+        ready: bool,
+        no_job: bool = False,
+        sync_lost: bool = False,
+        changing: bool = False,
+        degraded: bool = False,
+        maintenance: bool = False,
+    ) -> None:
+        """Learn how the station stands; not ready until told otherwise."""
         self._advance(now)
-        self._machine_ready, self._degraded, self._maintenance = ready, degraded, maintenance
+        self._station = Station(ready, no_job, sync_lost, changing, degraded, maintenance)
 
-    def part_entered(self, part: PartId, now: HostNs) -> bool:
-        """Learn that a part passed the sensor; False when TriggerReady was down, which counts as a missed trigger."""
+    def part_entered(self, part: PartId, now: HostNs, request: int = 0) -> bool:
+        """Learn that a part was made; False when it may not be inspected, which counts as a missed trigger.
+
+        request: the `trigger_wish` that made it; 0: the part sensor.
+        """
         self._advance(now)
-        ready = self.ready
+        asked = self._trigger.made(request, ready=self._open)
+        ready = self._open and asked is not None
         self._unready_part = not ready
         self._missed += not ready
         self._entered = part
         if not self._queue.has_seen(part):
-            self._under_way[part] = _UnderWay()
-        if len(self._under_way) > PARTS_UNDER_WAY:
-            del self._under_way[next(iter(self._under_way))]
+            self._under_way.enter(part, asked or BY_SENSOR)
         return ready
 
     def part_exposed(self, part: PartId, now: HostNs) -> None:
         """Learn that all images of a part are taken; without it Exposing stays up until the result is posted."""
         self._advance(now)
-        if part in self._under_way:
-            self._under_way[part].exposed = True
+        self._under_way.exposed(part)
 
     def post(self, actuation: Actuation, detail: Detail, now: HostNs) -> int | None:
         """Queue a part's result and give its ResultSeq; None when the queue is full or the part was posted before."""
@@ -119,22 +110,27 @@ class Handshake:
                 self._latch(ErrorCode.LATE_IN_A_ROW)
             if self._queue.full:
                 self._latch(ErrorCode.QUEUE_OVERFLOW)
-        under_way = self._under_way.pop(actuation.part, _UnderWay())
-        sequence = self._queue.post(actuation, detail, now, orphan=under_way.orphan)
+        way = self._under_way.leave(actuation.part)
+        sequence = self._queue.post(actuation, detail, now, orphan=way.orphan, asked=way.asked)
         self._settle()
         return sequence
 
     def forget(self, part: PartId, now: HostNs) -> None:
         """Learn that a part left before this session began; the PLC gets no result of it in this one."""
         self._advance(now)
-        self._under_way.pop(part, None)
+        self._under_way.leave(part)
         self._settle()
 
     def recipe(self, number: int, hash32: int, now: HostNs) -> None:
         """Learn which recipe is active and warm; ends a changeover."""
         self._advance(now)
         self._recipe, self._recipe_hash = number, hash32
-        self._job, self._changing = None, False
+        self._job.done(number)
+
+    def refuse_job(self, now: HostNs) -> None:
+        """Answer a `job_change` that is not granted; the old recipe stays."""
+        self._advance(now)
+        self._job.refuse()
 
     def restart(self, session: int, now: HostNs) -> None:
         """Begin a new session: pending results are cleared, parts on the belt will show Reject."""
@@ -147,21 +143,19 @@ class Handshake:
         self._error = ErrorCode.NONE
         self._unready_part = False
         self._lateness.reset()
-        self._phase = None
+        self._watch.again()
         self._settle()
-
-    # what the PLC tells
 
     def control(self, words: tuple[int, ...], now: HostNs) -> None:
         """Take the whole control block as it stands after a write of the PLC; ValueError when its length is wrong."""
         old, new = self._control, unpack_control(words)
         self._advance(now)
-        self._control = new
+        ready, self._control = self.ready, new
         if (old.bits ^ new.bits) & ControlBit.HEARTBEAT.value or old.heartbeat != new.heartbeat:
-            self._alive_until = HostNs(now + self._stale)
+            self._heart.heard(now)
         if old.session_echo == self._session:
             if new.session_echo == self._session:
-                self._edges(new, new.bits & ~old.bits, old.bits & ~new.bits)
+                self._edges(new, new.bits & ~old.bits, old.bits & ~new.bits, ready=ready)
             else:
                 self._renew(self._session % LAST_SESSION + 1)
         self._settle()
@@ -170,39 +164,58 @@ class Handshake:
         """Do what was due at `wake_at`; early calls do nothing."""
         self._advance(now)
 
-    # what both may ask
-
     def status(self) -> tuple[int, ...]:
         """Give the whole status block; result words are zero unless ResultValid is up."""
-        result = self._offered
+        shown = self._shown
         status = Status(
-            bits=self._bits(result),
-            state=self.state,
+            bits=bits(shown),
+            bits2=bits2(shown),
+            state=state(shown),
             session=self._session,
-            error_code=self._error,
+            error_code=self.error,
             queue_depth=len(self._queue),
             entered_boot=self._entered.boot,
             entered_number=self._entered.number,
             request_sequence_echo=self._request_echo,
             active_recipe=self._recipe,
             recipe_hash=self._recipe_hash,
+            job_answer=self._job.answer,
             missed_triggers=self._missed,
             late_results=self._lateness.total,
             overflowed=self._queue.counts.overflowed,
         )
-        return pack_status(status if result is None else with_result(status, result))
+        return pack_status(status if shown.result is None else with_result(status, shown.result))
 
     def acknowledged(self) -> tuple[PlcAcknowledged, ...]:
         """Take the results acknowledged since the last call, oldest first."""
         taken, self._taken = tuple(self._taken), []
         return taken
 
+    def trigger_wish(self) -> int | None:
+        """Take the request that the microcontroller has to make a part for, once."""
+        return self._trigger.wish()
+
+    def missed(self) -> tuple[MissedTrigger, ...]:
+        """Take the Triggers refused since the last call, oldest first; their parts were not inspected."""
+        refused, self._refused = tuple(self._refused), []
+        return refused
+
+    def purged(self) -> bool:
+        """Take the PLC's word that every part was taken off the belt, once."""
+        purged, self._purged = self._purged, False
+        return purged
+
     @property
     def wake_at(self) -> HostNs:
         """Next instant at which `tick` must be called; at most 50 ms away."""
-        ack_due = self._beat_due if self._ack_due is None else self._ack_due
-        stale_at = self._alive_until if self._alive_until is not None and self.alive else self._beat_due
-        return min(self._beat_due, ack_due, stale_at)
+        gone = self._heart.stale_at(self._now)
+        steps = (self._heart.due, self._watch.due, gone, self._trigger.due, self._job.due)
+        return min(step for step in steps if step is not None)
+
+    @property
+    def plc_triggers(self) -> bool:
+        """Whether parts are made by the PLC's Trigger."""
+        return self._trigger.enabled
 
     @property
     def session(self) -> int:
@@ -212,25 +225,17 @@ class Handshake:
     @property
     def alive(self) -> bool:
         """Whether the PLC's heartbeat moved lately."""
-        return self._alive_until is not None and self._now < self._alive_until
+        return self._heart.stale_at(self._now) is not None
 
     @property
     def ready(self) -> bool:
         """TriggerReady: a part that enters now is inspected and its result has a place."""
-        return (
-            self._partner
-            and bool(self._control.bits & ControlBit.ENABLE.value)
-            and self._machine_ready
-            and self._error is ErrorCode.NONE
-            and not self._queue.full
-            and self._job is None
-            and not self._control.bits & ControlBit.JOB_CHANGE.value
-        )
+        return self._open and self._trigger.idle
 
     @property
     def error(self) -> ErrorCode:
-        """First latched error since the last reset."""
-        return self._error
+        """First latched error since the last reset; lost step outranks it, and no reset clears it."""
+        return ErrorCode.SYNC_LOST if self._station.sync_lost else self._error
 
     @property
     def line_stop(self) -> bool:
@@ -248,50 +253,24 @@ class Handshake:
         return self._queue.counts
 
     @property
-    def missed_triggers(self) -> int:
-        """Triggers refused so far: of the PLC, and of parts that entered while TriggerReady was down."""
-        return self._missed
-
-    @property
     def late(self) -> int:
         """Results so far for which no verdict was in hand in time."""
         return self._lateness.total
 
     @property
     def job_change(self) -> int | None:
-        """Recipe number the PLC asked for, once the station is idle; answer with `recipe`, changed or not."""
-        return self._job if self._changing else None
+        """Recipe number the PLC asked for, once the station is idle; answer with `recipe` or `refuse_job`."""
+        return self._job.number if self._job.changing else None
 
     @property
     def state(self) -> State:
         """Where the handshake stands, most pressing first."""
-        ranked = (
-            (not self.alive, State.OFFLINE),
-            (self._error is not ErrorCode.NONE, State.ERROR),
-            (self._changing, State.CHANGEOVER),
-            (self._offered is not None, State.RESULT),
-            (self._exposing, State.ACQUIRING),
-            (bool(self._under_way), State.BUSY),
-            (self.ready, State.READY),
-        )
-        return next((state for holds, state in ranked if holds), State.NOT_READY)
+        return state(self._shown)
 
     @property
     def problem(self) -> tuple[str, str]:
         """Give cause and remedy for a technician; two empty strings when nothing is wrong."""
-        cause, remedy = "", ""
-        if self._error is not ErrorCode.NONE:
-            cause, remedy = PROBLEMS[self._error]
-        elif not self.alive:
-            cause, remedy = "the PLC's heartbeat is stale", "check the PLC, its network and its program's heartbeat"
-        elif not self._partner:
-            cause, remedy = "the PLC has not taken the session over", "let its program copy Session to SessionEcho"
-        elif not self._control.bits & ControlBit.ENABLE.value:
-            cause, remedy = "the PLC has not set Enable", "enable the station in the PLC"
-        waiting = f"; {len(self._queue)} of {DEPTH} results wait" if cause and len(self._queue) else ""
-        return cause + waiting, remedy
-
-    # below the surface
+        return problem(self._shown)
 
     @property
     def _partner(self) -> bool:
@@ -299,61 +278,75 @@ class Handshake:
         return self.alive and self._control.session_echo == self._session
 
     @property
+    def _open(self) -> bool:
+        """Whether a part that was made now would be inspected."""
+        return (
+            self._partner
+            and self._enabled
+            and self._station.ready
+            and self.error is ErrorCode.NONE
+            and not self._queue.full
+            and not self._changing
+            and not self._control.bits & ControlBit.JOB_CHANGE.value
+        )
+
+    @property
+    def _enabled(self) -> bool:
+        return bool(self._control.bits & ControlBit.ENABLE.value)
+
+    @property
+    def _changing(self) -> bool:
+        return self._station.changing or self._job.changing
+
+    @property
     def _offered(self) -> Result | None:
         return self._queue.offer() if self._partner else None
 
     @property
-    def _exposing(self) -> bool:
-        return any(not part.exposed for part in self._under_way.values())
-
-    def _bits(self, result: Result | None) -> int:
-        trigger_held = self._partner and bool(self._control.bits & ControlBit.TRIGGER.value)
-        shown = (
-            (True, StatusBit.ONLINE),
-            (self.ready, StatusBit.TRIGGER_READY),
-            (self._exposing, StatusBit.EXPOSING),
-            (bool(self._under_way), StatusBit.BUSY),
-            (result is not None, StatusBit.RESULT_VALID),
-            (result is not None and result.good, StatusBit.PASS),
-            (result is not None and not result.good, StatusBit.REJECT),
-            (result is not None and result.cause in LATE_CAUSES, StatusBit.LATE),
-            (trigger_held or self._unready_part, StatusBit.MISSED_TRIGGER),
-            (self._error is not ErrorCode.NONE, StatusBit.ERROR),
-            (self._changing, StatusBit.CHANGEOVER),
-            (self._lateness.stop, StatusBit.OVERLOAD),
-            (self._degraded, StatusBit.DEGRADED_SENSOR),
-            (self._maintenance, StatusBit.MAINTENANCE_DUE),
-            (self._beat, StatusBit.HEARTBEAT),
+    def _shown(self) -> Shown:
+        return Shown(
+            alive=self.alive,
+            partner=self._partner,
+            enabled=self._enabled,
+            ready=self.ready,
+            trigger_ack=self._trigger.ack and self._partner,
+            missed=(self._trigger.refused and self._partner) or self._unready_part,
+            exposing=self._under_way.exposing,
+            busy=len(self._under_way) > 0,
+            changing=self._changing,
+            overload=self._lateness.stop,
+            beat=self._heart.bit,
+            error=self.error,
+            job=self._job.answer,
+            result=self._offered,
+            waiting=len(self._queue),
+            station=self._station,
+            plc_triggers=self.plc_triggers,
         )
-        return sum(bit.value for holds, bit in shown if holds)
 
     def _advance(self, now: HostNs) -> None:
         """Do what time alone does: our heartbeat, the PLC's going stale, the answer that did not come."""
         self._now = now
-        if now >= self._beat_due:
-            self._beat = not self._beat
-            self._beat_due = HostNs(now + HEARTBEAT_NS)
+        self._heart.advance(now)
         self._settle()
-        if self._ack_due is not None and now >= self._ack_due:
-            self._ack_due = None
+        if self._watch.expired(now):
             self._latch(ErrorCode.ACK_STUCK if self._queue.released else ErrorCode.ACK_TIMEOUT)
+        self._job.expire(now)
+        self._miss(self._trigger.expire(now), "the microcontroller made no part in time")
 
     def _settle(self) -> None:
         """Note what is offered now, time the PLC's next answer, and begin a changeover once nothing is pending."""
         offered = self._offered
-        phase = None
         if offered is not None:
             self._queue.show(offered)
-            phase = offered.sequence
-        elif self._queue.released and self._partner:
-            phase = 0
-        if phase != self._phase:
-            self._phase = phase
-            self._ack_due = None if phase is None else HostNs(self._now + self._ack_timeout)
-        if self._job is not None and not (self._under_way or len(self._queue) or self._queue.released):
-            self._changing = True
+            self._watch.follow(offered.sequence, self._now)
+        else:
+            self._watch.follow(RELEASED if self._queue.released and self._partner else None, self._now)
+        pending = len(self._under_way) or len(self._queue) or self._queue.released or self._trigger.due is not None
+        self._job.begin(idle=not pending)
 
-    def _edges(self, new: Control, rising: int, falling: int) -> None:
+    def _edges(self, new: Control, rising: int, falling: int, *, ready: bool) -> None:
+        """Take what rose and fell. ready: TriggerReady as the PLC could last read it."""
         if falling & ControlBit.RESULT_ACK.value:
             self._queue.rearm()
         if rising & ControlBit.RESULT_ACK.value:
@@ -361,24 +354,39 @@ class Handshake:
             self._taken += () if event is None else (event,)
         if rising & ControlBit.CLEAR_QUEUE.value:
             self._queue.clear()
-        if rising & ControlBit.TRIGGER.value:
-            self._missed += 1
-            self._request_echo = new.request_sequence
-        if rising & ControlBit.JOB_CHANGE.value and self._job is None:
-            self._job = new.recipe_number
-            self._request_echo = new.request_sequence
-        if falling & ControlBit.JOB_CHANGE.value and not self._changing:
-            self._job = None
+        if falling & ControlBit.TRIGGER.value:
+            self._trigger.fall()
+        if falling & ControlBit.JOB_CHANGE.value:
+            self._job.fall()
+        if rising & (ControlBit.TRIGGER.value | ControlBit.JOB_CHANGE.value):
+            self._request(new, rising, ready=ready and self._open)
         if rising & ControlBit.ERROR_RESET.value:
             self.reset(self._now)
+        self._purged = self._purged or bool(rising & ControlBit.PURGED.value and self._station.sync_lost)
+
+    def _request(self, new: Control, rising: int, *, ready: bool) -> None:
+        """Take the PLC's wish for a part or for another recipe."""
+        self._request_echo = new.request_sequence
+        if rising & ControlBit.TRIGGER.value:
+            asked = Asked(new.request_sequence, new.plc_part)
+            refused = None if self._trigger.rise(asked, self._now, ready=ready) else asked
+            why = self.problem[0] or "TriggerReady was 0"
+            self._miss(refused, why if self.plc_triggers else "the part sensor triggers here")
+        if rising & ControlBit.JOB_CHANGE.value:
+            self._job.rise(new.recipe_number, self._now)
+
+    def _miss(self, asked: Asked | None, reason: str) -> None:
+        """Count a Trigger whose part was not inspected."""
+        if asked is not None:
+            self._missed += 1
+            self._refused.append(MissedTrigger(asked, reason))
 
     def _renew(self, session: int) -> None:
         self._session = session
         self._queue.renew()
-        if not self._changing:
-            self._job = None
-        for part in self._under_way.values():
-            part.orphan = True
+        self._job.renew()
+        self._miss(self._trigger.renew(), "the session ended before the part was made")
+        self._under_way.orphan()
         self._settle()
 
     def _latch(self, error: ErrorCode) -> None:

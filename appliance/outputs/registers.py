@@ -55,6 +55,16 @@ class StatusBit(IntFlag):
     HEARTBEAT = 1 << 15
 
 
+class StatusBit2(IntFlag):
+    """Name the bits of the second status word, appliance to PLC."""
+
+    QUARANTINE = 1 << 0
+    SYNC_LOST = 1 << 1
+    JOB_REFUSED = 1 << 2
+    NO_JOB = 1 << 3
+    PLC_TRIGGERS = 1 << 4
+
+
 class ControlBit(IntFlag):
     """Name the bits of the control word, PLC to appliance."""
 
@@ -64,13 +74,14 @@ class ControlBit(IntFlag):
     JOB_CHANGE = 1 << 3
     ERROR_RESET = 1 << 4
     CLEAR_QUEUE = 1 << 5
+    PURGED = 1 << 6
     HEARTBEAT = 1 << 15
 
 
 STATUS_BIT_NOTES = {
     StatusBit.ONLINE: "1 whenever the appliance's line service runs; a block of zeros is never a live one",
     StatusBit.TRIGGER_READY: "a part that enters now is inspected and its result has a place in the queue",
-    StatusBit.TRIGGER_ACK: "reserved for the PLC as trigger source; 0, since the part sensor triggers",
+    StatusBit.TRIGGER_ACK: "the part that Trigger asked for was made; stays until Trigger is 0",
     StatusBit.EXPOSING: "at least one part has entered and its images are not all taken",
     StatusBit.BUSY: "at least one part is between part sensor and gate",
     StatusBit.RESULT_VALID: "the result words of this same read are valid; stays until ResultAck",
@@ -78,7 +89,7 @@ STATUS_BIT_NOTES = {
     StatusBit.REJECT: "anything else",
     StatusBit.LATE: "no verdict was in hand in time for this part (`Cause` says which way)",
     StatusBit.MISSED_TRIGGER: "a trigger was refused: the PLC's own Trigger is held, or a part entered while not ready",
-    StatusBit.ERROR: "latched, see `ErrorCode`; cleared by ErrorReset only",
+    StatusBit.ERROR: "latched, see `ErrorCode`; cleared by ErrorReset, `SyncLost` by a purge, and by nothing else",
     StatusBit.CHANGEOVER: "a recipe change runs; no part may enter",
     StatusBit.OVERLOAD: "line-stop request: decisions do not arrive in time; latched with Error",
     StatusBit.DEGRADED_SENSOR: "a camera or light is worse than it should be; parts are still inspected",
@@ -86,13 +97,22 @@ STATUS_BIT_NOTES = {
     StatusBit.HEARTBEAT: "toggles at least every 100 ms; no change for 500 ms means: treat every part as rejected",
 }
 
+STATUS_BIT2_NOTES = {
+    StatusBit2.QUARANTINE: "with Reject: keep this part apart, a person has to look at it (review, unknown)",
+    StatusBit2.SYNC_LOST: "parts and gate no longer agree; every part is rejected until the belt was purged",
+    StatusBit2.JOB_REFUSED: "JobChange was not granted, `JobAnswer` says why; see `ActiveRecipe` for what holds",
+    StatusBit2.NO_JOB: "another client controls the line, and none of its jobs covers a part that enters now",
+    StatusBit2.PLC_TRIGGERS: "parts are made by Trigger; 0: by the part sensor",
+}
+
 CONTROL_BIT_NOTES = {
     ControlBit.ENABLE: "the PLC wants results; without it TriggerReady stays 0",
-    ControlBit.TRIGGER: "refused with MissedTrigger, since the part sensor triggers",
+    ControlBit.TRIGGER: "hold until TriggerAck or MissedTrigger; refused where the part sensor triggers",
     ControlBit.RESULT_ACK: "0-1-0; takes the result over whose number stands in `AckSequence`",
     ControlBit.JOB_CHANGE: "0-1-0; asks for the recipe in `RecipeNumber`; begins once no part and no result is pending",
     ControlBit.ERROR_RESET: "rising edge clears Error and Overload",
     ControlBit.CLEAR_QUEUE: "rising edge drops every pending result; the parts count as not good",
+    ControlBit.PURGED: "rising edge, while SyncLost: every part was taken off the belt",
     ControlBit.HEARTBEAT: "toggle at least every 100 ms",
 }
 
@@ -118,6 +138,16 @@ class ErrorCode(IntEnum):
     ACK_STUCK = 2
     QUEUE_OVERFLOW = 3
     LATE_IN_A_ROW = 4
+    SYNC_LOST = 5
+
+
+class JobAnswer(IntEnum):
+    """Number what became of a JobChange; 0 once it is taken back."""
+
+    NONE = 0
+    DONE = 1
+    REFUSED = 2
+    NOT_IN_TIME = 3
 
 
 PROBLEMS = {
@@ -128,6 +158,7 @@ PROBLEMS = {
         "let the PLC acknowledge or ClearQueue, then ErrorReset",
     ),
     ErrorCode.LATE_IN_A_ROW: ("verdicts do not arrive in time", "see what delays the judge, then ErrorReset"),
+    ErrorCode.SYNC_LOST: ("parts and gate no longer agree", "take every part off the belt, then Purged"),
 }
 """Cause and remedy of each latched error, in a technician's words."""
 
@@ -152,6 +183,8 @@ CAUSE_CODES = {
     Cause.GATE_LATE: 10,
     Cause.PLC_NOT_READY: 11,
     Cause.OPERATOR: 12,
+    Cause.NO_JOB: 13,
+    Cause.CHANGEOVER: 14,
 }
 
 
@@ -170,6 +203,7 @@ class Status(Struct, frozen=True):
     """Hold the status block as values; all zero by default."""
 
     bits: int = 0
+    bits2: int = 0
     state: int = 0
     session: int = 0
     error_code: int = 0
@@ -179,6 +213,8 @@ class Status(Struct, frozen=True):
     result_sequence: int = 0
     part_boot: int = 0
     part_number: int = 0
+    plc_part: int = 0
+    part_request: int = 0
     disposition: int = 0
     cause: int = 0
     score: int = 0
@@ -187,6 +223,7 @@ class Status(Struct, frozen=True):
     request_sequence_echo: int = 0
     active_recipe: int = 0
     recipe_hash: int = 0
+    job_answer: int = 0
     missed_triggers: int = 0
     late_results: int = 0
     overflowed: int = 0
@@ -200,8 +237,7 @@ class Control(Struct, frozen=True):
     session_echo: int = 0
     ack_sequence: int = 0
     request_sequence: int = 0
-    part_boot: int = 0
-    part_number: int = 0
+    plc_part: int = 0
     recipe_number: int = 0
 
 
@@ -219,6 +255,7 @@ STATUS = _lay_out(
     STATUS_ADDRESS,
     (
         ("bits", "StatusBits", Type.BITS, "", "see the bit table"),
+        ("bits2", "StatusBits2", Type.BITS, "", "see the bit table"),
         ("state", "State", Type.U16, "code", "for displays; decide by the bits"),
         ("session", "Session", Type.U32, "id", "never 0; changes at a restart of either side"),
         ("error_code", "ErrorCode", Type.U16, "code", "first latched error"),
@@ -228,6 +265,14 @@ STATUS = _lay_out(
         ("result_sequence", "ResultSeq", Type.U32, "result", "1, 2, 3 ... in the session; 0 without ResultValid"),
         ("part_boot", "PartIdEcho.Boot", Type.U32, "id", "part of the offered result; 0 without ResultValid"),
         ("part_number", "PartIdEcho.Number", Type.U32, "part", "part of the offered result; 0 without ResultValid"),
+        (
+            "plc_part",
+            "PlcPartEcho",
+            Type.U32,
+            "id",
+            "`PlcPart` of the Trigger that made the offered result's part, or 0",
+        ),
+        ("part_request", "PartRequestSeq", Type.U16, "", "`RequestSeq` of that Trigger, or 0"),
         ("disposition", "Disposition", Type.U16, "code", "what was decided"),
         ("cause", "Cause", Type.U16, "code", "why the part went where it went; 0 without ResultValid"),
         ("score", "Score", Type.U16, "1/1000", "worst raw score of the part; 65535 = larger or not a number"),
@@ -238,10 +283,11 @@ STATUS = _lay_out(
             "RequestSeqEcho",
             Type.U16,
             "",
-            "RequestSeq of the last Trigger or JobChange answered",
+            "RequestSeq of the last Trigger or JobChange seen",
         ),
         ("active_recipe", "ActiveRecipe", Type.U16, "recipe", "0 = none"),
         ("recipe_hash", "RecipeHash32", Type.U32, "hash", "first 32 bit of the active recipe's SHA-256"),
+        ("job_answer", "JobAnswer", Type.U16, "code", "what became of JobChange, while it is held"),
         ("missed_triggers", "MissedTriggers", Type.U16, "triggers", f"refused triggers since start; {_WRAPS}"),
         ("late_results", "LateResults", Type.U16, "results", f"results with Late since start; {_WRAPS}"),
         ("overflowed", "Overflowed", Type.U16, "results", f"results that found the queue full, since start; {_WRAPS}"),
@@ -262,8 +308,13 @@ CONTROL = _lay_out(
         ),
         ("ack_sequence", "AckSequence", Type.U32, "result", "copy of `ResultSeq`; written before, or with, ResultAck"),
         ("request_sequence", "RequestSeq", Type.U16, "", "number of the request; echoed"),
-        ("part_boot", "PartId.Boot", Type.U32, "id", "reserved for the PLC as trigger source"),
-        ("part_number", "PartId.Number", Type.U32, "part", "reserved for the PLC as trigger source"),
+        (
+            "plc_part",
+            "PlcPart",
+            Type.U32,
+            "id",
+            "your own name of the part that Trigger asks for; echoed with its result",
+        ),
         ("recipe_number", "RecipeNumber", Type.U16, "recipe", "recipe asked for by JobChange"),
     ),
 )

@@ -5,6 +5,7 @@ from collections import deque
 
 from msgspec import Struct, structs
 
+from appliance.outputs.plc_trigger import BY_SENSOR, Asked
 from appliance.outputs.registers import CAUSE_CODES, DISPOSITION_CODES, Status, saturated
 from appliance.schema.actuation import Actuation, Cause, Lane, PlcAcknowledged
 from appliance.schema.clocks import HostNs
@@ -18,6 +19,10 @@ REMEMBERED = 256
 """Parts whose result was taken and is refused when posted again; four times the microcontroller's part table."""
 
 LAST_SEQUENCE = 0xFFFF_FFFF
+
+
+KEPT_APART = frozenset({Disposition.REVIEW, Disposition.UNKNOWN})
+"""What a person has to look at before the part goes anywhere."""
 
 
 class Detail(Struct, frozen=True):
@@ -40,6 +45,12 @@ class Result(Struct, frozen=True):
     good: bool
     detail: Detail
     posted: HostNs
+    asked: Asked = BY_SENSOR
+
+    @property
+    def apart(self) -> bool:
+        """Whether the part has to be kept apart for a person."""
+        return not self.good and self.actuation.disposition in KEPT_APART
 
 
 class Counts(Struct, frozen=True):
@@ -99,11 +110,13 @@ class ResultQueue:
         """Tell whether a part's result was posted lately."""
         return part in self._remembered
 
-    def post(self, actuation: Actuation, detail: Detail, now: HostNs, *, orphan: bool) -> int | None:
+    def post(
+        self, actuation: Actuation, detail: Detail, now: HostNs, *, orphan: bool, asked: Asked = BY_SENSOR
+    ) -> int | None:
         """Add a part's result and give its number; None when there is no place or the part was posted before.
 
         An `orphan` was on the belt when the session was renewed: whatever the gate did, the PLC cannot know it as good.
-        A result without a place uses up its number, so that the PLC sees the gap.
+        asked: how the PLC named the part. A result without a place uses up its number, so that the PLC sees the gap.
         """
         if actuation.part in self._remembered:
             self._repeated += 1
@@ -116,7 +129,7 @@ class ResultQueue:
             return None
         cause = Cause.OLD_SESSION if orphan else actuation.cause
         good = is_good(actuation) and not orphan
-        self._held.append(Result(self._sequence, actuation, cause, good, detail, now))
+        self._held.append(Result(self._sequence, actuation, cause, good, detail, now, asked))
         return self._sequence
 
     def offer(self) -> Result | None:
@@ -167,6 +180,8 @@ def with_result(status: Status, result: Result) -> Status:
         result_sequence=result.sequence,
         part_boot=part.boot,
         part_number=part.number,
+        plc_part=result.asked.part,
+        part_request=result.asked.sequence,
         disposition=DISPOSITION_CODES[result.actuation.disposition],
         cause=CAUSE_CODES[result.cause],
         score=saturated(result.detail.score * 1000),

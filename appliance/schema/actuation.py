@@ -42,6 +42,10 @@ class Cause(StrEnum):
     """A person decided: at the line in parallel mode, or by hand with a part that had been held back."""
     PLC_NOT_READY = "plc_not_ready"
     """The part came while the PLC could not take a result: it is recorded as not inspected."""
+    CHANGEOVER = "changeover"
+    """The part came while the recipe was being changed: it is recorded as not inspected."""
+    NO_JOB = "no_job"
+    """No client's job covered the part, or the job was aborted: it is recorded as not inspected."""
 
 
 class Actuation(Struct, frozen=True, tag=True):

@@ -53,3 +53,5 @@ class LineState(Struct, frozen=True, tag=True):
     accepted: int = 0
     rejected: int = 0
     late: int = 0
+    words: tuple[int, ...] = ()
+    """The status block as the PLC read it at `at`, in the order of its registers; empty where none is served."""

@@ -36,6 +36,8 @@ class PartEntered(Struct, frozen=True, tag=True):
     close_counts: EncoderCounts = EncoderCounts(0)
     """Encoder count at which the decision closes; with `BeltPosition` it moves `decide_by` back on a slow or stopped
     belt, never forward. 0: unknown."""
+    job: str = ""
+    """Id of the client's job that covers the part; empty: none was started by a client, or none covers it."""
 
 
 class BeltPosition(Struct, frozen=True, tag=True):

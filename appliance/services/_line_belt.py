@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from appliance.config import Mcu
+from appliance.config_mcu import Mcu
 from appliance.decision.deadline import latest, too_fast
 from appliance.schema.clocks import MS, EncoderCounts, HostNs, McuTicks, S
 from appliance.schema.part import BeltPosition, PartEntered

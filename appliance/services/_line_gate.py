@@ -2,14 +2,15 @@
 
 from msgspec import Struct
 
-from appliance.config import Camera, Mcu
+from appliance.config import Camera
+from appliance.config_mcu import Mcu
 from appliance.schema.actuation import Actuation, Cause, Lane
 from appliance.schema.clocks import HostNs
 from appliance.schema.part import PartEntered
 from appliance.schema.verdict import Disposition
 from appliance.services._authority import BY_HAND
 from firmware_bridge import messages as mcu
-from firmware_bridge.configuration import configuration
+from firmware_bridge.configuration import NO_SENSOR, configuration
 
 GATE_CAUSE = {
     mcu.GateCause.NO_DECISION: Cause.NO_VERDICT,
@@ -23,13 +24,18 @@ GATE_CAUSE = {
     mcu.GateCause.GATE_LATE: Cause.GATE_LATE,
 }
 
+OVERSPEED = 4
+"""No belt runs at so many times its fastest speed: counts that come faster are noise, and latch a fault."""
+
 
 class OnBelt(Struct):
     """Hold a part between sensor and gate."""
 
     entered: PartEntered
     inspect: bool
-    """False: the PLC could not take a result when the part came; it is never accepted."""
+    """False: it is never accepted."""
+    barred: Cause = Cause.PLC_NOT_READY
+    """Why, where `inspect` is False."""
     said: Disposition | None = None
     """What was decided, by the model or a person; None: nothing yet."""
     late: bool = False
@@ -58,7 +64,7 @@ def account(part: OnBelt | None, event: mcu.GateEvent, *, replayed: bool) -> tup
 def _cause(part: OnBelt | None, event: mcu.GateEvent) -> Cause:
     if part is not None and event.cause in {mcu.GateCause.NO_DECISION, mcu.GateCause.DECIDED_REJECT}:
         if not part.inspect:
-            return Cause.PLC_NOT_READY
+            return part.barred
         if part.late:
             return Cause.LATE
     decided = event.cause in {mcu.GateCause.ACCEPTED, mcu.GateCause.DECIDED_REJECT}
@@ -80,13 +86,15 @@ def restarted(part: OnBelt, now: HostNs) -> Actuation:
     )
 
 
-def geometry(settings: Mcu, cameras: dict[str, Camera]) -> mcu.Configure:
-    """Give the station's geometry as the microcontroller takes it, in encoder counts."""
+def geometry(settings: Mcu, cameras: dict[str, Camera], *, plc_triggers: bool = False) -> mcu.Configure:
+    """Give the station's geometry as the microcontroller takes it, in encoder counts, and what makes a part."""
 
     def counts(mm: float) -> int:
         return round(mm * settings.counts_per_mm)
 
     lines = {camera.mcu_line: counts(camera.distance_mm) for camera in cameras.values()}
+    lamps = {camera.mcu_line: camera.strobe_us for camera in cameras.values()}
+    watched = settings.gate_sensor_mm > 0
     return configuration(
         gate_counts=counts(settings.gate_mm),
         lead_counts=counts(settings.lead_mm),
@@ -94,4 +102,12 @@ def geometry(settings: Mcu, cameras: dict[str, Camera]) -> mcu.Configure:
         min_gap_counts=counts(settings.min_gap_mm),
         gate_hold_counts=counts(settings.hold_mm),
         heartbeat_timeout_ms=settings.heartbeat_timeout_ms,
+        gate_sensor_counts=counts(settings.gate_sensor_mm) if watched else NO_SENSOR,
+        gate_window_counts=counts(settings.gate_window_mm) if watched else 0,
+        encoder_max_hz=counts(OVERSPEED * settings.belt_mm_s),
+        encoder_back_counts=counts(settings.min_gap_mm / 2),
+        shortest_part_counts=counts(settings.shortest_part_mm),
+        strobe_us=(lamps.get(0, 0), lamps.get(1, 0)),
+        host_lost_rejects=settings.host_lost_rejects,
+        trigger_source=mcu.TriggerSource.PLC if plc_triggers else mcu.TriggerSource.SENSOR,
     )

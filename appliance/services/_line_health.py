@@ -7,12 +7,29 @@ from msgspec import Struct
 from appliance.schema.clocks import MS
 from appliance.schema.health import Component, Condition
 from firmware_bridge.events import EventsLost
-from firmware_bridge.messages import ConfigureAck, ConfigureReason, Fault, FaultEvent, State
+from firmware_bridge.messages import ConfigureAck, ConfigureReason, EncoderFault, Fault, FaultEvent, State
 
 LINK_SILENCE = 500 * MS
 """Statistics come every 100 ms; five in a row missing mean a broken link."""
 
 CABLE = "check cable, power and mcu.link"
+
+CLEAR_BELT = "clear the belt, then reset the fault"
+RUN_EMPTY = "clear the belt and confirm; it is over when the belt has run empty from sensor to gate"
+PROGRAM = "reset the fault; if it comes again send this message with the station's log to the maker"
+REMEDY = {
+    Fault.NONE: CLEAR_BELT,
+    Fault.TABLE_OVERFLOW: CLEAR_BELT,
+    Fault.SYNC_LOST: RUN_EMPTY,
+    Fault.ENCODER: f"check the encoder's coupling, cable and screen; {RUN_EMPTY}",
+    Fault.CONFIGURATION: PROGRAM,
+    Fault.WATCHDOG: PROGRAM,
+    Fault.BROWN_OUT: "check the microcontroller's supply, then reset the fault",
+    Fault.STACK: PROGRAM,
+    Fault.CRASH: PROGRAM,
+    Fault.MEMORY: "a fault may be forgotten: clear the belt, then reset the fault",
+}
+"""What a person does about each latched fault."""
 
 
 def mcu_health(boot: int | None, state: State, fault: Fault, silent_ns: int, waiting: Sequence[str]) -> Component:
@@ -23,7 +40,7 @@ def mcu_health(boot: int | None, state: State, fault: Fault, silent_ns: int, wai
         return Component("mcu", Condition.FAILED, "link is silent; all parts reject", CABLE)
     if state is State.FAULT:
         cause = f"fault {fault.name.lower()} is latched; all parts reject"
-        return Component("mcu", Condition.FAILED, cause, "clear the belt, then reset the fault")
+        return Component("mcu", Condition.FAILED, cause, REMEDY[fault])
     if state is not State.ARMED:
         cause = f"not armed, waiting for {', '.join(waiting) or 'its configuration'}; all parts reject"
         return Component("mcu", Condition.DEGRADED, cause, "see these units in `firstshift check`")
@@ -48,6 +65,17 @@ def mcu_alarm(message: Struct) -> tuple[str, str] | None:
             text = f"{message.count} events of the microcontroller are gone; its counters tell the rest"
             return "mcu_events_lost", text
         case FaultEvent():
-            fault = Fault(message.fault).name.lower()
-            return "mcu_fault", f"microcontroller latched {fault}; clear the belt, then reset the fault"
+            fault = Fault(message.fault)
+            return "mcu_fault", f"microcontroller latched {_worded(fault, message.detail)}; {REMEDY[fault]}"
     return None
+
+
+def _worded(fault: Fault, detail: int) -> str:
+    """Name a fault with what the microcontroller tells of it."""
+    if fault is Fault.SYNC_LOST:
+        return (
+            f"sync_lost: part {detail} never came to the gate" if detail else "sync_lost: one part too many at the gate"
+        )
+    if fault is Fault.ENCODER and detail in set(EncoderFault):
+        return f"encoder: {EncoderFault(detail).name.lower()}"
+    return fault.name.lower()

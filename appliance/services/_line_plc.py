@@ -1,34 +1,46 @@
-"""Keep the PLC's handshake: what it is told of each part, and what it took over."""
+"""Keep the PLC's handshake: what it is told of each part, what it took over, and what it asks for."""
 
 from collections.abc import Sequence
 
 from appliance.outputs.handshake import Handshake
 from appliance.outputs.modbus import StatusBlock
+from appliance.outputs.plc_trigger import MissedTrigger
 from appliance.outputs.result_queue import Detail
 from appliance.ports.node import Output, Publish, Send
 from appliance.schema.actuation import Actuation
-from appliance.schema.clocks import MS, HostNs
+from appliance.schema.audit import AuditRequest
+from appliance.schema.clocks import MS, HostNs, S
+from appliance.schema.health import Alarm
 from appliance.schema.part import PartId
-from appliance.schema.topics import PLC_ACKNOWLEDGED
+from appliance.schema.topics import ALARM, AUDIT, PLC_ACKNOWLEDGED
 from appliance.services._line_gate import OnBelt
+from firmware_bridge.messages import ReleaseFault, SoftTrigger
+
+LINE = "line"
+
+PLC = "plc"
+"""Actor of what the PLC does, in the audit chain."""
 
 
 class PlcSide:
     """Join the handshake with the parts; the handshake itself decides what the PLC may see."""
 
-    def __init__(self, handshake: Handshake, recipe: tuple[int, int], since: HostNs, *, required: bool) -> None:
-        """Take number and hash of the active recipe. required: False on a test bench, where the PLC is a guest."""
+    def __init__(self, handshake: Handshake, since: HostNs, *, required: bool) -> None:
+        """Take the instant at which this process began. required: False on a test bench, where the PLC is a guest."""
         self.handshake = handshake
         self.since = since
         """Instant at which this process began."""
-        self._recipe = recipe
         self._required = required
         self._session = handshake.session
-        self._words: tuple[int, ...] = ()
+        self.words: tuple[int, ...] = ()
+        """The status block as it was sent last."""
+        self._unasked = not required and not handshake.plc_triggers
+        self._missed: list[MissedTrigger] = []
+        self._alarm_at = HostNs(0)
 
-    def entered(self, part: PartId, now: HostNs) -> bool:
-        """Tell of a new part; False when its result could not be taken."""
-        return self.handshake.part_entered(part, now) or not self._required
+    def entered(self, part: PartId, now: HostNs, request: int) -> bool:
+        """Tell of a new part, made by a request of ours (0: the sensor); False when it may not be inspected."""
+        return self.handshake.part_entered(part, now, request) or self._unasked
 
     def post(self, actuation: Actuation, part: OnBelt | None, now: HostNs) -> None:
         """Queue a result for the PLC; a test bench without one would only fill the queue.
@@ -41,23 +53,47 @@ class PlcSide:
         else:
             self.handshake.forget(actuation.part, now)
 
-    def renewed(self, now: HostNs, *, ready: bool) -> bool:
+    def renewed(self, now: HostNs, *, ready: bool, jobless: bool, sync_lost: bool, changing: bool) -> bool:
         """Let the handshake move on; say whether a PLC that is needed restarted: it never saw the parts on the belt."""
-        self.handshake.machine(now, ready=ready)
+        self.handshake.machine(now, ready=ready, no_job=jobless, sync_lost=sync_lost, changing=changing)
         renewed = self.handshake.session != self._session
         self._session = self.handshake.session
         return renewed and self._required
 
     def outputs(self, now: HostNs) -> Sequence[Output]:
-        """Send the handshake's block when it changed, publish what the PLC took over."""
-        if self.handshake.job_change is not None:  # this station has one recipe; the answer names it
-            self.handshake.recipe(*self._recipe, now)
+        """Send the handshake's block when it changed, publish what the PLC took over, and pass on what it asks for."""
         outputs: list[Output] = [Publish(PLC_ACKNOWLEDGED, item) for item in self.handshake.acknowledged()]
+        request = self.handshake.trigger_wish()
+        if request is not None:
+            outputs.append(Send("mcu", SoftTrigger(request)))
+        if self.handshake.purged():
+            outputs += [Send("mcu", ReleaseFault()), audit(PLC, "belt_purged")]
+        outputs += self._told_missed(now)
         words = self.handshake.status()
-        if words != self._words:
-            self._words = words
+        if words != self.words:
+            self.words = words
             outputs.append(Send("plc", StatusBlock(words)))
         return outputs
+
+    def _told_missed(self, now: HostNs) -> Sequence[Output]:
+        """Tell of Triggers whose parts were not inspected, the newest by name, at most once a second."""
+        self._missed += self.handshake.missed()
+        if not self._missed or now < self._alarm_at:
+            return ()
+        newest, more = self._missed[-1], len(self._missed) - 1
+        self._missed.clear()
+        self._alarm_at = HostNs(now + S)
+        text = (
+            f"trigger {newest.asked.sequence} of the PLC for part {newest.asked.part} was refused: {newest.reason}; "
+            "the part was not inspected, take it for a reject"
+        )
+        text += f"; {more} more within the last second" if more else ""
+        return [Publish(ALARM + LINE, Alarm(LINE, "trigger_missed", text, at=now))]
+
+
+def audit(actor: str, action: str, before: str = "", after: str = "") -> Publish:
+    """Ask for an entry of the audit chain about the line."""
+    return Publish(AUDIT + LINE, AuditRequest(actor, action, LINE, before, after))
 
 
 def _detail(part: OnBelt | None) -> Detail:

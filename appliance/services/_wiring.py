@@ -136,10 +136,13 @@ def _line(loaded: Loaded) -> tuple[Node, Mapping[str, Device]]:
     import secrets
     import time
 
+    from appliance.governance.approval import recipe_digest
     from appliance.outputs.handshake import Handshake
     from appliance.outputs.modbus import ModbusServer
     from appliance.schema.clocks import HostNs
     from appliance.services._authority import authority
+    from appliance.services._line_recipes import InForce
+    from appliance.services._recipe_change import DEVICE, RecipeShelf
     from appliance.services.line import LineNode
     from firmware_bridge.board import PtyBoard
     from firmware_bridge.device import McuDevice
@@ -147,13 +150,14 @@ def _line(loaded: Loaded) -> tuple[Node, Mapping[str, Device]]:
     primary = primary_of(loaded)
     now = HostNs(time.monotonic_ns())
     plc = loaded.config.plc
-    recipe = (loaded.recipe.number, recipe_hash(loaded.recipe))
+    recipe = InForce(loaded.recipe.number, recipe_hash(loaded.recipe), loaded.recipe.name, recipe_digest(loaded.recipe))
     handshake = Handshake(
         secrets.randbelow((1 << 32) - 1) + 1,
         now,
         ack_timeout_ms=plc.ack_timeout_ms,
         stale_ms=plc.stale_ms,
         late_stops=primary is not None,
+        plc_triggers=plc.trigger == "plc",
     )
     node = LineNode(
         loaded.config.mcu,
@@ -163,12 +167,17 @@ def _line(loaded: Loaded) -> tuple[Node, Mapping[str, Device]]:
         plc_required=plc.required,
         authority=authority(primary),
         recipe=recipe,
+        controlled=loaded.config.opcua.controls,
+        epoch=secrets.token_hex(8),
         pid=os.getpid(),
     )
     link = loaded.config.mcu.link
     devices: dict[str, Device] = {
         "mcu": McuDevice(lambda: PtyBoard(Path(link)), lambda: secrets.randbits(32), now),
-        "plc": ModbusServer(plc.host, plc.port),
+        "plc": ModbusServer(plc.host, plc.port, plc.allow),
+        DEVICE: RecipeShelf(
+            partial(load, loaded.path), primary_of, lambda recipe: (recipe_hash(recipe), recipe_digest(recipe))
+        ),
     }
     return node, devices
 

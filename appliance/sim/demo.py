@@ -209,6 +209,7 @@ class _Demo:
         command += ["--width", str(pictures.width_px), "--height", str(pictures.height_px)]
         command += ["--camera-counts", str(station.CAMERA_MM * station.COUNTS_PER_MM)]
         command += ["--gate-counts", str(station.GATE_MM * station.COUNTS_PER_MM)]
+        command += ["--gate-sensor-counts", str(station.GATE_SENSOR_MM * station.COUNTS_PER_MM)]
         command += ["--pictures", str(self._options.pictures)] if self._options.pictures else []
         command += ["--mirrored"] if self._options.bundle else []
         command += ["--mono"] if pictures.pixel_format is PixelFormat.MONO8 else []
@@ -262,10 +263,9 @@ class _Demo:
     def _act(self, action: Action, plant: Child) -> None:
         self._say(f"scenario: {action.verb} {action.target}")
         match action.verb:
-            case "lose":
-                _tell(plant, f"drop {action.target} {action.count}")
-            case "double" | "incomplete":
-                _tell(plant, f"{action.verb} {action.target} {action.count}")
+            case "lose" | "double" | "incomplete":
+                fault = "drop" if action.verb == "lose" else action.verb
+                _tell(plant, f"{fault} {action.target} {action.count}")
             case "delay":
                 _tell(plant, f"delay {action.target} {action.count} {action.span_ns / 1e6:g}ms")
             case "unplug" | "replug":
@@ -276,19 +276,23 @@ class _Demo:
                 self._freeze(self._child(action.target), action.span_ns)
             case "stop" if action.target == "plc":
                 self._freeze(self._child("plc"), action.span_ns)
-            case "stage" | "activate" | "rollback":
+            case "stage" | "activate" | "rollback" | "purge":
                 self._wish(action)
+            case "take" | "extra":
+                _tell(plant, f"{action.verb} {action.count}" if action.verb == "take" else "extra")
             case "stop" | "start":
                 _tell(plant, f"belt {action.verb}")
 
     def _wish(self, action: Action) -> None:
+        unit = "line" if action.verb == "purge" else "judge"
         with zmq.Context() as context:
             try:
-                answer = ask(context, self._layout.runtime, "judge", wish(action), WISH_MS)
+                answer = ask(context, self._layout.runtime, unit, wish(action), WISH_MS)
             except (LinkError, Refused) as error:
                 self._say(str(error))
             else:
-                self._say(f"judge: {answer.detail}" if isinstance(answer, Accepted) else "judge: done")
+                detail = answer.detail if isinstance(answer, Accepted) else ""
+                self._say(f"{unit}: {detail or 'done'}")
 
     def _work(self, collector: Collector, now: HostNs) -> None:
         """Let the simulated person look at what came up for review, and decide it."""

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from appliance.config import Camera, Mcu
+from appliance.config import Camera
+from appliance.config_mcu import Mcu
 from appliance.governance.approval import Primary
 from appliance.outputs.handshake import Handshake
 from appliance.ports.device import Device
@@ -50,6 +51,9 @@ PART_MM = 60.0
 LISTENERS = frozenset({"record", "publish", "hmi", "sync", "shadow"})
 """Units that only listen; most are not played here, since nothing on the line waits for them. In parallel mode `record`
 is played by the person whose words it publishes."""
+
+EXTRA_AHEAD = 200
+"""An extra part comes this far before one of the line's own, counts: between two of them."""
 
 TOLERANCE = 4 * MS
 HEAD_START = 1500 * MS
@@ -103,11 +107,13 @@ class LineWorld:
         policy: Policy = UNSAMPLED,
         mode: Mode = Mode.PRIMARY,
         habits: Habits = Habits(),  # noqa: B008  frozen
+        gate_sensor_mm: float = 0.0,
     ) -> None:
         """Take the firmware core's library; `line` and `judge` may be nodes with a rule turned round.
 
         `onlooker`: a shadow bundle runs beside. `policy`: what the judge holds views against. `mode`,
-        `habits`: in parallel mode a person drives the gate, and decides like that.
+        `habits`: in parallel mode a person drives the gate, and decides like that. `gate_sensor_mm`: the gate's own
+        sensor, 0: there is none.
         """
         self.mode = mode
         self._primary = SIGNED if mode is Mode.PRIMARY else None
@@ -120,12 +126,18 @@ class LineWorld:
             lead_mm=25.0,
             belt_mm_s=PITCH_MM * rate_hz,
             guard_ms=min(15.0, 60.0 / rate_hz),
+            gate_sensor_mm=gate_sensor_mm,
         )
         self.cameras = {
             "top": Camera(producer="twin", serial="T0", width_px=16, height_px=16, distance_mm=30.0, lease_ms=1000)
         }
         self.board = CoreBoard(
-            core, boot=self.random.getrandbits(32), now=HostNs(1_000_000_000), tick_offset=12345, ppm=35.0
+            core,
+            boot=self.random.getrandbits(32),
+            now=HostNs(1_000_000_000),
+            tick_offset=12345,
+            ppm=35.0,
+            gate_sensor=round(gate_sensor_mm * COUNTS_PER_MM) or None,
         )
         self.world = World(self.random.getrandbits(32), self, trouble.bus)
         self.camera = CameraTwin(self.random, self.world.now)
@@ -298,10 +310,23 @@ class LineWorld:
                 self.board.reset(self.random.getrandbits(32))
             case "stop" if action.target == "plc":
                 self.plc.silence(HostNs(self.world.now + action.span_ns))
-            case "stage" | "activate" | "rollback":
-                self.world.ask("judge", wish(action), self.replies.append)
+            case "stage" | "activate" | "rollback" | "purge":
+                unit = "line" if action.verb == "purge" else "judge"
+                self.world.ask(unit, wish(action), self.replies.append)
+            case "take" | "extra":
+                self._trouble_belt(action)
             case "stop" | "start":
                 self.board.set_belt(self._speed if action.verb == "start" else 0)
+
+    def _trouble_belt(self, action: Action) -> None:
+        if action.verb == "take":
+            for _ in range(action.count):
+                self.board.take()
+            return
+        place = round(self.settings.gate_sensor_mm * COUNTS_PER_MM)
+        after = [at for enter in self.enters if (at := enter + place - EXTRA_AHEAD) > self.board.counts]
+        if after:
+            self.board.place_at_gate(EncoderCounts(after[0]), EncoderCounts(after[0] + EXTRA_AHEAD // 2))
 
     def _trouble_camera(self, action: Action) -> None:
         faults = self.camera.faults

@@ -1,7 +1,7 @@
 /* The simulated plant as the machine's own wires: one tmpfs file that stands for belt, sensors, lamps and gate.
  *
  * Who writes what (every field has exactly one writer):
- *   plant   appliance/sim/plant.py        belt, parts[], scenes[], faults
+ *   plant   appliance/sim/plant.py        belt, parts[], scenes[], faults, wires
  *   mcu     firmware_bridge boards/host   line1, line1_*, gate_log[], gate_moves
  *   camera  appliance/sim/camera          exposures, missed, delivered
  *
@@ -17,11 +17,17 @@
 #include <stdint.h>
 
 #define PLANT_MAGIC 0x544E4C50u /* "PLNT" */
-#define PLANT_VERSION 1u
+#define PLANT_VERSION 2u
 #define PLANT_CAMERAS 2
 #define PLANT_SCENES 16 /* per camera; scene 0 is the empty belt and matches when no other does */
 #define PLANT_PARTS 256 /* ring of scheduled parts, index = number % PLANT_PARTS */
 #define PLANT_GATE_LOG 1024
+#define PLANT_EXTRAS 16 /* ring of parts that only the gate's own sensor sees, index = number % PLANT_EXTRAS */
+#define PLANT_TAKEN 16  /* ring of the last parts that a hand took from the belt */
+
+#define PLANT_SENSOR_WORKS 0u
+#define PLANT_SENSOR_LOW 1u /* stuck */
+#define PLANT_SENSOR_HIGH 2u
 
 #define PLANT_MONO8 0x01080001u /* PFNC codes */
 #define PLANT_RGB8 0x02180014u
@@ -83,6 +89,17 @@ struct plant_gate_event {
     uint32_t part;         /* the MCU's part number, for reports only */
 };
 
+struct plant_wires { /* what else the MCU's inputs see, and what is wrong with them */
+    int64_t gate_sensor_counts; /* the gate's own sensor, after the part sensor; 0 = there is none */
+    int64_t encoder_offset;     /* the encoder counts this much more than the belt moved: noise and slip */
+    uint32_t encoder_errors;    /* running count of illegal transitions */
+    uint32_t part_sensor;       /* PLANT_SENSOR_... */
+    uint32_t gate_sensor;
+    uint32_t extras_scheduled;  /* highest number in extras[] */
+    struct plant_part extras[PLANT_EXTRAS]; /* counts of the belt at the gate's sensor */
+    uint64_t taken[PLANT_TAKEN];            /* part numbers, 0 = none; they never reach the gate */
+};
+
 struct plant {
     uint32_t magic;
     uint32_t version;
@@ -93,5 +110,6 @@ struct plant {
     struct plant_part parts[PLANT_PARTS];
     struct plant_camera cameras[PLANT_CAMERAS];
     struct plant_gate_event gate_log[PLANT_GATE_LOG];
+    struct plant_wires wires;
 };
 #endif

@@ -24,6 +24,7 @@ from appliance.sim.plant_layout import (
     CAMERAS,
     CHANNELS,
     EMPTY_BELT,
+    EXTRAS,
     GATE_LOG,
     LANE_ACCEPT,
     LANE_REJECT,
@@ -32,6 +33,7 @@ from appliance.sim.plant_layout import (
     PARTS,
     RGB8,
     SCENES,
+    TAKEN,
     VERSION,
     BeltLayout,
     GateEventLayout,
@@ -248,6 +250,41 @@ class Plant:
         self.layout.cameras[camera].delay_ns = delay_ns
         self._order()
         self._add(camera, "delay_total", frames)
+
+    # the microcontroller's inputs
+
+    def place_gate_sensor(self, counts: int) -> None:
+        """Stand the gate's own sensor this far after the part sensor, counts; 0: there is none."""
+        self.layout.wires.gate_sensor_counts = counts
+
+    def take(self, number: int) -> None:
+        """Let a hand take a part from the belt before it comes to the gate."""
+        self.layout.wires.taken[number % TAKEN] = number
+
+    def place_extra(self, enter: int, leave: int) -> None:
+        """Lay a part behind the part sensor: the gate's own sensor is high while enter <= counts < leave."""
+        wires = self.layout.wires
+        number = wires.extras_scheduled + 1
+        entry = wires.extras[number % EXTRAS]
+        entry.number = 0
+        self._order()
+        entry.enter_counts, entry.leave_counts = enter, leave
+        self._order()
+        entry.number = number
+        self._order()
+        wires.extras_scheduled = number
+
+    def slip(self, counts: int) -> None:
+        """Let the encoder count so much more than the belt moves: noise, or a belt that slips."""
+        self.layout.wires.encoder_offset += counts
+
+    def spoil_encoder(self) -> None:
+        """Let the encoder make one illegal transition."""
+        self.layout.wires.encoder_errors += 1
+
+    def stick(self, sensor: str, level: int) -> None:
+        """Let the sensor `part` or `gate` be stuck (SENSOR_LOW, SENSOR_HIGH) or work again (SENSOR_WORKS)."""
+        setattr(self.layout.wires, f"{sensor}_sensor", level)
 
     # what others did
 

@@ -4,11 +4,17 @@ import ctypes
 from typing import Final
 
 MAGIC: Final = 0x544E4C50
-VERSION: Final = 1
+VERSION: Final = 2
 CAMERAS: Final = 2
 SCENES: Final = 16
 PARTS: Final = 256
 GATE_LOG: Final = 1024
+EXTRAS: Final = 16
+TAKEN: Final = 16
+
+SENSOR_WORKS: Final = 0
+SENSOR_LOW: Final = 1
+SENSOR_HIGH: Final = 2
 
 MONO8: Final = 0x01080001
 RGB8: Final = 0x02180014
@@ -88,6 +94,21 @@ class GateEventLayout(ctypes.Structure):
     ]
 
 
+class WiresLayout(ctypes.Structure):
+    """Mirror `struct plant_wires`."""
+
+    _fields_ = [
+        ("gate_sensor_counts", ctypes.c_int64),
+        ("encoder_offset", ctypes.c_int64),
+        ("encoder_errors", ctypes.c_uint32),
+        ("part_sensor", ctypes.c_uint32),
+        ("gate_sensor", ctypes.c_uint32),
+        ("extras_scheduled", ctypes.c_uint32),
+        ("extras", PartLayout * EXTRAS),
+        ("taken", ctypes.c_uint64 * TAKEN),
+    ]
+
+
 class PlantLayout(ctypes.Structure):
     """Mirror `struct plant`."""
 
@@ -101,4 +122,5 @@ class PlantLayout(ctypes.Structure):
         ("parts", PartLayout * PARTS),
         ("cameras", CameraLayout * CAMERAS),
         ("gate_log", GateEventLayout * GATE_LOG),
+        ("wires", WiresLayout),
     ]

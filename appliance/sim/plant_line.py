@@ -43,6 +43,8 @@ class Station(Struct, frozen=True):
     half_window: int = 300
     """A camera sees a part from this far before its own place to this far after it."""
     gate_counts: int = 2000
+    gate_sensor_counts: int = 0
+    """The gate's own sensor; 0: there is none."""
 
 
 class LineReport(Struct):
@@ -76,6 +78,9 @@ class Line:
         self.speed_factor = 1.0
         self.held = True
         """True while somebody wants the belt to stand."""
+        self.to_take = 0
+        """So many of the next parts a hand takes from the belt before the gate."""
+        self._taken: set[int] = set()
         self._plant, self._station, self._pictures = plant, station, pictures
         self._clock, self._truth_file, self._rng = clock, truth_file, rng
         self._entered: list[int] = []
@@ -111,10 +116,23 @@ class Line:
             middle = enter + place
             self._plant.write_scene(camera, slot, image, middle - half, middle + half, truth.number)
         self._write_truth(truth, enter)
+        if self.to_take:
+            self.to_take -= 1
+            self._taken.add(truth.number)
+            self._plant.take(truth.number)
         self._plant.schedule_part(truth.number, enter, enter + PART_COUNTS)
         self._entered.append(enter)
         self.report.parts = len(self._entered)
         self._next_enter = enter + round(PITCH_COUNTS * (1.0 + self._rng.uniform(-SPACING, SPACING)))
+
+    def lay_extra(self) -> None:
+        """Put a part on the belt just before the gate's own sensor, between two others: nobody saw it enter."""
+        here = self._plant.counts(self._clock()) + self._margin() // 10
+        place = self._station.gate_sensor_counts
+        clear = PITCH_COUNTS // 5  # parts that touch look like one
+        after = [at for enter in self._entered if (at := enter + place - clear) > here]
+        at = after[0] if after else here
+        self._plant.place_extra(at, at + clear // 2)
 
     def tend(self) -> None:
         """Read the gate's log and start, stop or change the belt; call it every 20 ms or so."""
@@ -136,12 +154,13 @@ class Line:
         return self._all_passed_at is not None and self._clock() - self._all_passed_at >= SETTLE_NS
 
     def outcome(self) -> Iterator[tuple[int, str]]:
-        """Give number and lane of each part that has met the gate, in order."""
+        """Give number and lane of each part that has met the gate, in order; a taken one is in no good lane."""
         here = self._plant.counts(self._clock())
         for number, enter in enumerate(self._entered, 1):
             gate = enter + self._station.gate_counts
             if gate <= here:
-                yield number, "accept" if self.lanes.at(gate) == LANE_ACCEPT else "reject"
+                open_ = self.lanes.at(gate) == LANE_ACCEPT and number not in self._taken
+                yield number, "accept" if open_ else "reject"
 
     def _ahead(self) -> int:
         """Count parts whose scenes some camera still needs."""

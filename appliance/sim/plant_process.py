@@ -5,7 +5,9 @@
 Prints one JSON line {"event": "ready", ...} when the plant file stands and the first parts are painted, waits for the
 line `start` on stdin (or SIGUSR1), and prints {"event": "done", ...} when all parts have passed the gate. Commands, one
 a line: drop|incomplete|double CAMERA N, delay CAMERA N 50ms, unplug|replug CAMERA, belt stop|start, speed FACTOR,
-gate off (the gate lost power; only needed when the microcontroller was killed), quit.
+gate off (the gate lost power; only needed when the microcontroller was killed), take N (a hand takes the next N parts
+before the gate), extra (a part that nobody saw enter), slip COUNTS (of the encoder), glitch (an illegal transition
+of it), stick part|gate low|high|free, quit.
 """
 
 import argparse
@@ -35,12 +37,21 @@ from appliance.sim.parts.photographs import MARGIN_LEVEL, PhotographFolder, open
 from appliance.sim.parts.renderer import SIZE, Renderer, part_generator
 from appliance.sim.parts.truth import DEFECT_RATE, PartTruth, truth_sequence
 from appliance.sim.plant import Plant
-from appliance.sim.plant_layout import CAMERAS, EMPTY_BELT, MONO8, RGB8
+from appliance.sim.plant_layout import (
+    CAMERAS,
+    EMPTY_BELT,
+    MONO8,
+    RGB8,
+    SENSOR_HIGH,
+    SENSOR_LOW,
+    SENSOR_WORKS,
+)
 from appliance.sim.plant_line import COUNTS_PER_MM, PART_COUNTS, PITCH_COUNTS, Line, Station
 
 TICK_S: Final = 0.02
 UNITS_NS: Final = {"us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
 CAMERA_NAMES: Final = ("top", "side")
+SENSOR_LEVELS: Final = {"free": SENSOR_WORKS, "low": SENSOR_LOW, "high": SENSOR_HIGH}
 
 Pictures = Iterator[tuple[PartTruth, NDArray[np.uint8]]]
 
@@ -83,10 +94,31 @@ def obey(command: str, plant: Plant, line: Line, now: HostNs) -> None:
             line.speed_factor = _factor(factor)
         case ["gate", "off"]:
             line.lanes.spring_back(plant.counts(now))
+        case ["take" | "extra" | "slip" | "glitch" | "stick", *_]:
+            _disturb(command, plant, line)
         case _:
             raise ConfigError(
                 f"plant command {command!r} is unknown; use drop, incomplete, double, delay, unplug, replug,"
-                " belt stop, belt start, speed, gate off or quit"
+                " belt stop, belt start, speed, gate off, take, extra, slip, glitch, stick or quit"
+            )
+
+
+def _disturb(command: str, plant: Plant, line: Line) -> None:
+    """Let what the microcontroller sees be no longer what is on the belt."""
+    match command.split():
+        case ["take", n]:
+            line.to_take += _count(n)
+        case ["extra"]:
+            line.lay_extra()
+        case ["slip", n]:
+            plant.slip(_count(n))
+        case ["glitch"]:
+            plant.spoil_encoder()
+        case ["stick", "part" | "gate" as sensor, "low" | "high" | "free" as level]:
+            plant.stick(sensor, SENSOR_LEVELS[level])
+        case _:
+            raise ConfigError(
+                f"plant command {command!r}: give take N, extra, slip COUNTS, glitch or stick part|gate low|high|free"
             )
 
 
@@ -97,12 +129,14 @@ def _run(options: argparse.Namespace) -> int:
         camera_counts=tuple(options.camera_counts),
         half_window=options.half_window,
         gate_counts=options.gate_counts,
+        gate_sensor_counts=options.gate_sensor_counts,
     )
     _check(station)
     supply = _supply(options)
     pixel_format = MONO8 if supply.mono else RGB8
     cameras = dict.fromkeys(range(len(station.camera_counts)), (*supply.size, pixel_format))
     with Plant.create(options.plant, cameras) as plant, options.truth.open("w") as truth_file:
+        plant.place_gate_sensor(station.gate_sensor_counts)
         for index in cameras:
             plant.write_scene(index, EMPTY_BELT, supply.empty, 0, 0, 0)
         spacing = np.random.default_rng((options.seed, PITCH_COUNTS))
@@ -261,6 +295,7 @@ def _ready_line(options: argparse.Namespace, station: Station, supply: Supply, l
         "camera_counts": station.camera_counts,
         "half_window": station.half_window,
         "gate_counts": station.gate_counts,
+        "gate_sensor_counts": station.gate_sensor_counts,
         "images": None if folder is None else len(folder.test),
         "dropped_for_groups": 0 if folder is None else folder.dropped_for_groups,
         "unreadable": [] if folder is None else folder.unreadable,
@@ -341,6 +376,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--half-window", type=int, default=300, help="counts before and after the camera's place")
     parser.add_argument("--gate-counts", type=int, default=2000, help="the gate's place after the sensor")
+    parser.add_argument(
+        "--gate-sensor-counts", type=int, default=0, help="the gate's own sensor after the part sensor; 0: none"
+    )
     return parser
 
 

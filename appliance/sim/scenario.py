@@ -5,6 +5,7 @@ A scenario is a text file, one sentence a line, `#` starts a comment:
     parts 60                                   how many parts, default 50
     rate 10                                    parts per second, default 10
     seed 7                                     default 1
+    gate_sensor 370                            mm after the part sensor, default none; the demo's station always has one
     bus lose 2% double 2% delay 30ms           every message: lost, doubled, delayed by up to that much
     at 2s lose camera top                      the next exposure never arrives; `lose camera top 3`: the next three
     at 2s double camera top                    the next trigger exposes twice
@@ -16,6 +17,9 @@ A scenario is a text file, one sentence a line, `#` starts a comment:
     at 3s reset mcu                            power cycle of the microcontroller
     at 3s stop belt                            until `start belt`
     at 3s stop plc 2s                          the PLC is silent for that long
+    at 3s take part                            a hand takes a part before the gate; `take part 3`: three of them
+    at 3s extra part                           a part comes to the gate that nobody saw enter
+    at 4s purge belt                           a person says that every part was taken off the belt
     at 3s stage bundle next                    the judge makes that bundle ready beside the active one
     at 5s activate bundle next                 the staged bundle judges from the next part on
     at 7s rollback bundle                      the one before judges again
@@ -35,7 +39,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from appliance.schema.clocks import MS, S
-from appliance.schema.command import ActivateBundle, Command, RollbackBundle, StageBundle
+from appliance.schema.command import ActivateBundle, Command, PurgeDone, RollbackBundle, StageBundle
 from appliance.schema.errors import ConfigError
 
 OPERATOR = "scenario"
@@ -54,6 +58,9 @@ ACTIONS: dict[str, str] = {
     "reset": r"(?P<target>mcu)",
     "stop": r"(?P<target>belt|plc)( (?P<span>\S+))?",
     "start": r"(?P<target>belt)",
+    "take": r"(?P<target>part)( (?P<count>\d+))?",
+    "extra": r"(?P<target>part)",
+    "purge": r"(?P<target>belt)",
     "stage": r"bundle (?P<target>[\w-]+)",
     "activate": r"bundle (?P<target>[\w-]+)",
     "rollback": r"(?P<target>bundle)",
@@ -109,6 +116,7 @@ class Scenario(Struct, frozen=True):
     bus: BusFaults = BusFaults()
     actions: tuple[Action, ...] = ()
     expectations: tuple[Expectation, ...] = ()
+    gate_sensor_mm: float = 0.0
 
 
 class Shown(Struct, frozen=True):
@@ -143,7 +151,7 @@ def parse(text: str, name: str) -> Scenario:
             continue
         verb, _, rest = line.partition(" ")
         try:
-            if verb in {"parts", "rate", "seed"}:
+            if verb in {"parts", "rate", "seed", "gate_sensor"}:
                 settings[verb] = float(rest)
             elif verb == "bus":
                 bus = _bus(rest)
@@ -165,12 +173,15 @@ def parse(text: str, name: str) -> Scenario:
         bus,
         tuple(sorted(actions, key=lambda action: action.at_ns)),
         tuple(expectations),
+        settings.get("gate_sensor", 0.0),
     )
 
 
 def wish(action: Action) -> Command:
-    """Give the command to the judge that a sentence about bundles stands for."""
+    """Give the command to the judge that a sentence about bundles stands for, or to the line that `purge` does."""
     match action.verb:
+        case "purge":
+            return PurgeDone(OPERATOR)
         case "stage":
             return StageBundle(action.target, OPERATOR)
         case "activate":

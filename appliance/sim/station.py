@@ -26,10 +26,14 @@ PITCH_MM = 100
 """Spacing of the simulated parts; the belt runs at this many mm times the rate."""
 CAMERA_MM = 30
 GATE_MM = 400
+GATE_SENSOR_MM = 370
+"""The gate's own sensor, before the place where the gate opens."""
 LEAD_MM = 25
 HOLD_MM = 40
 MIN_GAP_MM = 40
 """Closest spacing of two parts that the microcontroller takes apart; the plant's parts keep more."""
+SHORTEST_PART_MM = 30
+"""Half a simulated part."""
 PAIRING_MS = 5.0
 """How far exposure and trigger may lie apart; less on a fast belt."""
 RESET_AFTER_MS = 500
@@ -152,6 +156,8 @@ slots = {settings.slots}
 link = "{layout.link}"
 counts_per_mm = {COUNTS_PER_MM}
 gate_mm = {GATE_MM}
+gate_sensor_mm = {GATE_SENSOR_MM}
+shortest_part_mm = {SHORTEST_PART_MM}
 lead_mm = {LEAD_MM}
 hold_mm = {HOLD_MM}
 min_gap_mm = {MIN_GAP_MM}

@@ -13,6 +13,8 @@ import pytest
 from genicam import gentl
 from harvesters.core import ImageAcquirer
 
+from appliance.sim.plant_layout import MAGIC, VERSION, PlantLayout
+
 ERROR, QUEUE = gentl.GC_ERROR_LIST, gentl.ACQ_QUEUE_TYPE_LIST
 EXCLUSIVE = gentl.DEVICE_ACCESS_FLAGS_LIST.DEVICE_ACCESS_EXCLUSIVE
 MONO8, RGB8 = 0x01080001, 0x02180014
@@ -21,7 +23,7 @@ WINDOW = (240, 320)
 
 # plant.h, mirrored: offset of each word that the tests write or read
 HEADER, SCENES_AT, SCENE, CAMERA_AT, CAMERA = 56, 72, 48, 56 + 256 * 24, 72 + 16 * 48
-PLANT_BYTES = CAMERA_AT + 2 * CAMERA + 1024 * 24
+PLANT_BYTES = ctypes.sizeof(PlantLayout)
 WORDS = {"line1": 0, "line1_counts": 8, "line1_ns": 16, "unplugged": 24, "drop_total": 28, "incomplete_total": 32}
 WORDS |= {"double_total": 36, "delay_total": 40, "delay_ns": 48, "exposures": 56, "delivered": 60, "missed": 64}
 WIDE = {"line1_counts": "<q", "line1_ns": "<Q", "delay_ns": "<Q"}
@@ -38,7 +40,7 @@ class Plant:
         path.write_bytes(bytes(PLANT_BYTES) + self.part.tobytes() + self.empty.tobytes())
         with path.open("r+b") as file:
             self.map = mmap.mmap(file.fileno(), 0)
-        struct.pack_into("<IIQ", self.map, 0, 0x544E4C50, 1, len(self.map))
+        struct.pack_into("<IIQ", self.map, 0, MAGIC, VERSION, len(self.map))
         self.belt(1500)
         grey_at = PLANT_BYTES + self.part.nbytes
         for camera in (0, 1):

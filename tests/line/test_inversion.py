@@ -108,7 +108,7 @@ def test_nothing_breaks_with_the_rules_as_they_are() -> None:
 DISPOSED = "verdict.disposition is Disposition.ACCEPT"
 PART = " and verdict.part == entered.part"
 IN_TIME = " and now <= closes"
-NAMED = "self._parts.get(part.number) if part.boot == self._boot else None"
+NAMED = "self._parts.get(part.number) if part.boot == self._link.boot else None"
 NEWEST = "next(reversed(self._parts.values()), None)"
 
 

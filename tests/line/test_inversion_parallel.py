@@ -75,7 +75,7 @@ def test_a_model_that_can_only_hold_back_is_found() -> None:
     assert {"the gate followed the model"} == found(Vetoing)
 
 
-NAMED = "self._parts.get(part.number) if part.boot == self._boot else None"
+NAMED = "self._parts.get(part.number) if part.boot == self._link.boot else None"
 OWN = " and manual.part == entered.part"
 
 

@@ -16,7 +16,14 @@ BUILD = Path(__file__).resolve().parents[2] / "build" / "tests"
 def test_scenario(script: Path) -> None:
     """What the script expects shows, and every promise to the parts holds."""
     scenario = read(script)
-    world = LineWorld(build_core(BUILD), scenario.parts, scenario.rate_hz, scenario.seed, Trouble(bus=scenario.bus))
+    world = LineWorld(
+        build_core(BUILD),
+        scenario.parts,
+        scenario.rate_hz,
+        scenario.seed,
+        Trouble(bus=scenario.bus),
+        gate_sensor_mm=scenario.gate_sensor_mm,
+    )
     world.play(scenario.actions)
 
     assert [] == unmet(scenario.expectations, world.shown)

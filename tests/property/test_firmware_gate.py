@@ -17,7 +17,18 @@ from firmware_bridge.build import CORE, build_core
 from firmware_bridge.configuration import configuration
 from firmware_bridge.events import EventsLost
 from firmware_bridge.link import Link
-from firmware_bridge.messages import Arm, Decision, GateCause, GateEvent, HelloAck, Lane, PartEvent, State, Stats
+from firmware_bridge.messages import (
+    Arm,
+    Configure,
+    Decision,
+    GateCause,
+    GateEvent,
+    HelloAck,
+    Lane,
+    PartEvent,
+    State,
+    Stats,
+)  # fmt: skip
 
 BUILD = Path(__file__).resolve().parents[2] / "build" / "tests"
 GATE, LEAD = 5000, 300
@@ -92,11 +103,12 @@ class Pipe:
 class World:
     """One MCU core, one host, two bad pipes and the belt as it really ran."""
 
-    def __init__(self, library: Path, plan: Plan) -> None:
+    def __init__(self, library: Path, plan: Plan, station: Configure = STATION, gate_sensor: int | None = None) -> None:
+        self.station = station
         self.plan_parts, self.plan_faults = plan[0], sorted(plan[1])
         self.now = 0
         self.boot = 1
-        self.board = CoreBoard(library, self.boot, HostNs(0))
+        self.board = CoreBoard(library, self.boot, HostNs(0), gate_sensor=gate_sensor)
         self.up, self.down = Pipe(), Pipe()
         self.sessions = iter(range(1000, 100_000))
         self.frozen_until = self.stopped_until = 0
@@ -159,7 +171,7 @@ class World:
             if isinstance(message, Stats):
                 self.stats = message
                 if message.state != State.ARMED and link.idle:
-                    link.send(STATION, now)
+                    link.send(self.station, now)
                     link.send(Arm(), now)
             if isinstance(message, PartEvent):
                 self.plan_decision(message)

@@ -9,250 +9,17 @@ from types import ModuleType
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
-    invariant,
-    precondition,
-    rule,
-    run_state_machine_as_test,
-)
+from hypothesis.stateful import run_state_machine_as_test
 
 from appliance.outputs import handshake as handshake_module
 from appliance.outputs import result_queue as queue_module
-from appliance.outputs.registers import (
-    Control,
-    ControlBit,
-    ErrorCode,
-    Status,
-    StatusBit,
-    pack_control,
-    unpack_status,
-)
-from appliance.outputs.result_queue import DEPTH, Detail
-from appliance.schema.actuation import Actuation, Cause, Lane
-from appliance.schema.clocks import MS, EncoderCounts, HostNs, McuTicks
-from appliance.schema.part import PartId
+from appliance.outputs import status_view as view_module
+from appliance.outputs.result_queue import Detail
+from appliance.schema.actuation import Cause, Lane
+from appliance.schema.clocks import MS, HostNs
 from appliance.schema.verdict import Disposition
 from appliance.sim.plc_program import Ack, PlcProgram
-
-STALE_MS = 500
-SHOWN = StatusBit.RESULT_VALID | StatusBit.PASS | StatusBit.REJECT
-EDGES = (
-    ControlBit.ENABLE,
-    ControlBit.TRIGGER,
-    ControlBit.RESULT_ACK,
-    ControlBit.JOB_CHANGE,
-    ControlBit.ERROR_RESET,
-    ControlBit.CLEAR_QUEUE,
-)
-
-lanes = st.sampled_from([Lane.ACCEPT, Lane.ACCEPT, Lane.REJECT])
-causes = st.sampled_from([Cause.ACCEPTED, Cause.ACCEPTED, Cause.ACCEPTED, *Cause])
-dispositions = st.sampled_from([Disposition.ACCEPT, Disposition.ACCEPT, Disposition.ACCEPT, *Disposition])
-
-
-def actuation(number: int, lane: Lane, cause: Cause, disposition: Disposition) -> Actuation:
-    return Actuation(PartId(5, number), lane, cause, disposition, number, HostNs(0), McuTicks(0), EncoderCounts(0))
-
-
-def deserves_pass(fact: Actuation, *, orphan: bool) -> bool:
-    """State the rule a second time, as a table with one row."""
-    row = (str(fact.lane), str(fact.cause), str(fact.disposition), orphan)
-    return row == ("accept", "accepted", "accept", False)
-
-
-class PlcMachine(RuleBasedStateMachine):
-    """Do anything a PLC, the station and time can do, and compare with a ledger kept beside."""
-
-    make: Callable[..., handshake_module.Handshake] = handshake_module.Handshake
-
-    @initialize()
-    def begin(self) -> None:
-        self.now = HostNs(0)
-        self.handshake = type(self).make(1, self.now, ack_timeout_ms=2000, stale_ms=STALE_MS)
-        self.handshake.machine(self.now, ready=True)
-        self.block = Control()
-        self.beat_at: int | None = None
-        self.number = 0
-        self.on_belt: dict[int, bool] = {}
-        self.waiting: list[tuple[int, Actuation, bool]] = []
-        self.session = 1
-        self.sequence = 0
-        self.read: set[int] = set()
-        self.posted = self.taken = self.dropped = 0
-        self.holding = False
-        self.status = Status()
-
-    def write(self, block: Control) -> None:
-        """Hand a control block over and keep the ledger: which edge may have what effect."""
-        old, self.block = self.block, block
-        if (old.bits ^ block.bits) & ControlBit.HEARTBEAT:
-            self.beat_at = self.now
-        self.handshake.control(pack_control(block), self.now)
-        acknowledged = self.handshake.acknowledged()
-        if old.session_echo != self.session or block.session_echo != self.session:
-            assert () == acknowledged
-            if old.session_echo == self.session:
-                self.renew(self.handshake.session)
-            return
-        rising, falling = block.bits & ~old.bits, old.bits & ~block.bits
-        self.holding = self.holding and not falling & ControlBit.RESULT_ACK
-        named = bool(self.waiting) and block.ack_sequence == self.waiting[0][0] and block.ack_sequence in self.read
-        due = bool(rising & ControlBit.RESULT_ACK) and named and not self.holding
-        assert due == (len(acknowledged) == 1)
-        for event in acknowledged:
-            sequence, fact, _ = self.waiting.pop(0)
-            assert (sequence, fact.part) == (event.result_sequence, event.part)
-            assert self.now == event.acknowledged >= event.posted
-            self.taken += 1
-            self.holding = True
-        if rising & ControlBit.CLEAR_QUEUE:
-            self.drop()
-
-    def drop(self) -> None:
-        self.dropped += len(self.waiting)
-        self.waiting.clear()
-
-    def renew(self, session: int) -> None:
-        assert session != self.session
-        self.drop()
-        self.session, self.sequence, self.holding = session, 0, False
-        self.read.clear()
-        self.on_belt = dict.fromkeys(self.on_belt, True)
-
-    @rule(ms=st.sampled_from([1, 10, 49, 50, 120, 499, 500, 2000]))
-    def time_passes(self, ms: int) -> None:
-        self.now = HostNs(self.now + ms * MS)
-        self.handshake.tick(self.now)
-
-    @rule()
-    def plc_starts(self) -> None:
-        self.write(Control(bits=self.block.bits & ControlBit.HEARTBEAT))
-        bits = ~self.block.bits & ControlBit.HEARTBEAT | ControlBit.ENABLE
-        self.write(Control(bits=bits, session_echo=self.session))
-
-    @rule(
-        bits=st.sets(st.sampled_from(EDGES)),
-        beats=st.booleans(),
-        names=st.sampled_from(["offered", "offered", "next", "old", "zero"]),
-        echoes=st.sampled_from([True, True, True, True, True, True, True, False]),
-    )
-    def plc_writes_anything(self, bits: set[ControlBit], beats: bool, names: str, echoes: bool) -> None:
-        offered = self.status.result_sequence
-        sequence = {"offered": offered, "next": offered + 1, "old": max(0, offered - 1), "zero": 0}[names]
-        value = self.block.bits & ControlBit.HEARTBEAT ^ (ControlBit.HEARTBEAT if beats else 0)
-        echo = self.session if echoes else self.session ^ 0xFF
-        self.write(Control(bits=value | sum(bits), session_echo=echo, ack_sequence=sequence))
-
-    @precondition(lambda self: self.status.bits & StatusBit.RESULT_VALID)
-    @rule()
-    def plc_acknowledges(self) -> None:
-        offered, taken = self.status.result_sequence, self.taken
-        beat = ~self.block.bits & ControlBit.HEARTBEAT
-        low = Control(bits=beat | ControlBit.ENABLE, session_echo=self.session, ack_sequence=offered)
-        high = Control(
-            bits=beat | ControlBit.ENABLE | ControlBit.RESULT_ACK, session_echo=self.session, ack_sequence=offered
-        )
-        self.write(low)
-        self.write(high)
-        assert taken + 1 == self.taken
-        assert 0 == unpack_status(self.handshake.status()).bits & SHOWN
-        self.write(low)
-
-    @rule()
-    def part_enters(self) -> None:
-        self.number += 1
-        self.on_belt[self.number] = False
-        ready = self.handshake.ready
-        assert ready == self.handshake.part_entered(PartId(5, self.number), self.now)
-
-    @precondition(lambda self: self.on_belt)
-    @rule(lane=lanes, cause=causes, disposition=dispositions)
-    def part_is_posted(self, lane: Lane, cause: Cause, disposition: Disposition) -> None:
-        number = next(iter(self.on_belt))
-        fact = actuation(number, lane, cause, disposition)
-        orphan = self.on_belt.pop(number)
-        sequence = self.handshake.post(fact, Detail(), self.now)
-        self.posted += 1
-        self.sequence += 1
-        if len(self.waiting) < DEPTH:
-            assert self.sequence == sequence
-            self.waiting.append((self.sequence, fact, orphan))
-        else:
-            assert sequence is None
-            assert self.handshake.error is not ErrorCode.NONE
-            self.dropped += 1
-
-    @precondition(lambda self: self.on_belt)
-    @rule(wrong=st.sampled_from(["lane", "cause", "disposition"]))
-    def part_is_almost_good(self, wrong: str) -> None:
-        """One of the three things that make a part good is missing."""
-        self.part_is_posted(
-            Lane.REJECT if wrong == "lane" else Lane.ACCEPT,
-            Cause.DECIDED_REJECT if wrong == "cause" else Cause.ACCEPTED,
-            Disposition.REVIEW if wrong == "disposition" else Disposition.ACCEPT,
-        )
-
-    @rule(lane=lanes)
-    def plc_falls_behind(self, lane: Lane) -> None:
-        for _ in range(DEPTH + 1):
-            self.part_enters()
-            self.part_is_posted(lane, Cause.ACCEPTED, Disposition.ACCEPT)
-
-    @precondition(lambda self: self.number > len(self.on_belt))
-    @rule()
-    def part_is_posted_again(self) -> None:
-        number = self.number if self.number not in self.on_belt else min(self.on_belt) - 1
-        fact = actuation(number, Lane.ACCEPT, Cause.ACCEPTED, Disposition.ACCEPT)
-        assert self.handshake.post(fact, Detail(), self.now) is None
-
-    @rule()
-    def we_restart(self) -> None:
-        self.handshake.restart(self.session + 1000, self.now)
-        self.renew(self.session + 1000)
-
-    @rule(ready=st.booleans())
-    def station_changes(self, ready: bool) -> None:
-        self.handshake.machine(self.now, ready=ready)
-
-    @rule()
-    def fault_is_reset(self) -> None:
-        self.handshake.reset(self.now)
-
-    @invariant()
-    def status_tells_the_truth(self) -> None:
-        if not hasattr(self, "handshake"):
-            return
-        status = self.status = unpack_status(self.handshake.status())
-        fresh = self.beat_at is not None and self.now < self.beat_at + STALE_MS * MS
-        partner = fresh and self.block.session_echo == self.session
-        offered = partner and bool(self.waiting) and not self.holding
-        words = (status.result_sequence, status.part_boot, status.part_number)
-        if offered:
-            sequence, fact, orphan = self.waiting[0]
-            verdict = StatusBit.PASS if deserves_pass(fact, orphan=orphan) else StatusBit.REJECT
-            assert StatusBit.RESULT_VALID | verdict == status.bits & SHOWN
-            assert (sequence, fact.part.boot, fact.part.number) == words
-            self.read.add(sequence)
-        else:
-            assert 0 == status.bits & SHOWN
-            assert (0, 0, 0) == words
-        assert len(self.waiting) == status.queue_depth <= DEPTH
-        if not partner or len(self.waiting) == DEPTH or self.handshake.error is not ErrorCode.NONE:
-            assert 0 == status.bits & StatusBit.TRIGGER_READY
-        assert bool(status.bits & StatusBit.ERROR) == bool(status.error_code)
-        assert self.session == status.session
-
-    @invariant()
-    def every_result_is_accounted_for(self) -> None:
-        if not hasattr(self, "handshake"):
-            return
-        counts = self.handshake.counts
-        assert self.posted == counts.posted == self.taken + self.dropped + len(self.waiting)
-        assert self.taken == counts.acknowledged
-        assert self.dropped == counts.cleared + counts.overflowed
-        assert self.handshake.wake_at > self.now - 1
+from tests.property.handshake_machine import PlcMachine, actuation
 
 
 def play(make: Callable[..., handshake_module.Handshake], examples: int, phases: tuple[Phase, ...]) -> None:
@@ -288,13 +55,25 @@ MUTANTS = {
     "shown to a stranger": ("handshake", "self._queue.offer() if self._partner else None", "self._queue.offer()"),
     "heartbeat ignored": ("handshake", "self.alive and self._control.session_echo", "self._control.session_echo"),
     "session ignored": ("handshake", "and self._control.session_echo == self._session", ""),
-    "ready in error": ("handshake", "and self._error is ErrorCode.NONE\n", "\n"),
+    "ready in error": ("handshake", "            and self.error is ErrorCode.NONE\n", ""),
+    "ready while out of step": ("handshake", "ErrorCode.SYNC_LOST if self._station.sync_lost else ", ""),
+    "ready during a change": ("handshake", "            and not self._changing\n", ""),
+    "change begins at once": ("handshake", "self._job.begin(idle=not pending)", "self._job.begin(idle=True)"),
+    "echo of another part": ("result_queue", "part_number=part.number", "part_number=part.number + 1"),
+    "ready at a loose end": ("handshake", "            and self._station.ready\n", ""),
     "ready when full": ("handshake", "and not self._queue.full\n", "\n"),
     "both bits": (
-        "handshake",
+        "status_view",
         "(result is not None and not result.good, StatusBit.REJECT)",
         "(True, StatusBit.REJECT)",
     ),
+    "late flips another's bit": (
+        "status_view",
+        "(result is not None and result.good, StatusBit.PASS)",
+        "(result is not None and result.good and not shown.overload, StatusBit.PASS)",
+    ),
+    "late sticks": ("status_view", "result is not None and result.cause in LATE_CAUSES", "shown.overload"),
+    "kept apart by nobody": ("status_view", "shown.result.apart, StatusBit2", "False, StatusBit2"),
     "overflow unseen": ("handshake", "self._latch(ErrorCode.QUEUE_OVERFLOW)", "pass"),
 }
 
@@ -303,10 +82,13 @@ MUTANTS = {
 def test_property_dies_when_a_rule_is_broken(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each rule is really held up: taking it out of a copy of the source makes the property fail."""
     where, old, new = MUTANTS[name]
-    queue = mutated(queue_module, old if where == "result_queue" else "", new, {})
-    monkeypatch.setitem(sys.modules, queue.__name__, queue)
-    moved = {"from appliance.outputs.result_queue import": f"from {queue.__name__} import"}
-    mutant = mutated(handshake_module, old if where == "handshake" else "", new, moved)
+    moved: dict[str, str] = {}
+    for module in (queue_module, view_module):
+        change = (old, new) if where == module.__name__.rpartition(".")[2] else ("", "")
+        turned = mutated(module, *change, moved)
+        monkeypatch.setitem(sys.modules, turned.__name__, turned)
+        moved[f"from {module.__name__} import"] = f"from {turned.__name__} import"
+    mutant = mutated(handshake_module, *((old, new) if where == "handshake" else ("", "")), moved)
 
     with pytest.raises(AssertionError):
         play(mutant.Handshake, 600, (Phase.generate,))

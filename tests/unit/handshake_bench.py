@@ -34,9 +34,11 @@ def late(number: int) -> Actuation:
 class Bench:
     """Drive a handshake on a manual clock, as a PLC that behaves."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, plc_triggers: bool = False, make: type[Handshake] = Handshake) -> None:
         self.now = HostNs(1_000_000)
-        self.handshake = Handshake(SESSION, self.now, ack_timeout_ms=2000, recipe=3, recipe_hash=0xDEAD_BEEF)
+        self.handshake = make(
+            SESSION, self.now, ack_timeout_ms=2000, recipe=3, recipe_hash=0xDEAD_BEEF, plc_triggers=plc_triggers
+        )
         self.handshake.machine(self.now, ready=True)
         self.block = Control()
 

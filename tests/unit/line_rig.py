@@ -5,15 +5,20 @@ from msgspec.structs import replace
 from appliance.config import Camera, Mcu
 from appliance.governance.approval import Primary
 from appliance.outputs.handshake import Handshake
+from appliance.outputs.modbus import ControlWritten, StatusBlock
+from appliance.outputs.registers import Control, ControlBit, Status, pack_control, unpack_status
 from appliance.ports.node import Publish
 from appliance.schema.actuation import Actuation
 from appliance.schema.clocks import MS, HostNs, S, UtcNs
+from appliance.schema.command import Command, Reply
 from appliance.schema.health import Component, Condition, Health
+from appliance.schema.line import LineState
 from appliance.schema.part import PartEntered
 from appliance.schema.review import ManualVerdict, Occasion
 from appliance.schema.topics import MANUAL, VERDICT
 from appliance.schema.verdict import Disposition, Reason, Verdict
 from appliance.services._authority import Authority, HandDecides, ModelDecides
+from appliance.services._line_recipes import InForce
 from appliance.services.line import LineNode
 from firmware_bridge import messages as mcu
 from firmware_bridge.messages import SCHEMA_HASH
@@ -25,6 +30,7 @@ WINDOW = 375 * MS
 GUARD = 15 * MS
 CAMERAS = {"top": Camera(producer="p", serial="s", width_px=16, height_px=16, distance_mm=30.0)}
 SESSION = 77
+RECIPE = InForce(3, 0x5EED_0003, "lid", "5eed0003" * 8)
 MODEL = ModelDecides(Primary("rig", 1, "", "test"))
 HAND = HandDecides()
 
@@ -32,13 +38,32 @@ HAND = HandDecides()
 class Rig:
     """Hold a LineNode and what it did."""
 
-    def __init__(self, *, plc_required: bool = False, authority: Authority = MODEL) -> None:
-        handshake = Handshake(SESSION, HostNs(BEGIN))
-        self.node = LineNode(SETTINGS, CAMERAS, ("top",), handshake, plc_required=plc_required, authority=authority)
+    def __init__(
+        self,
+        *,
+        plc_required: bool = False,
+        authority: Authority = MODEL,
+        controlled: bool = False,
+        plc_triggers: bool = False,
+        recipe: InForce = RECIPE,
+        line: type[LineNode] = LineNode,
+    ) -> None:
+        handshake = Handshake(SESSION, HostNs(BEGIN), plc_triggers=plc_triggers)
+        self.node = line(
+            SETTINGS,
+            CAMERAS,
+            ("top",),
+            handshake,
+            plc_required=plc_required,
+            authority=authority,
+            recipe=recipe,
+            controlled=controlled,
+        )
         self.now = BEGIN
         self.published: list = []
         self.sent: list = []
         self.words = 0
+        self.beat = 0
         self.do(self.node.start(HostNs(BEGIN)))
 
     def do(self, outputs) -> list:
@@ -58,9 +83,27 @@ class Rig:
             self.tell(mcu.ClockReply(self.now, self.now // 1000, 0))
         return self
 
-    def enter(self, number: int = 1, now: int | None = None) -> PartEntered:
+    def ask(self, wish: Command) -> Reply:
+        """Send a wish, and keep what follows from it."""
+        reply, outputs = self.node.command(wish, HostNs(self.now))
+        self.do(outputs)
+        return reply
+
+    def plc(self, bits: int, **changes: int) -> list:
+        """Let the PLC write its block, its heartbeat toggled."""
+        self.beat ^= ControlBit.HEARTBEAT
+        block = Control(bits=bits | self.beat, **{"session_echo": self.node._handshake.session} | changes)
+        return self.tell(ControlWritten(pack_control(block)), topic="device:plc")
+
+    def state(self) -> LineState:
+        return self.all(LineState)[-1]
+
+    def status(self) -> Status:
+        return unpack_status(self.all(StatusBlock)[-1].words)
+
+    def enter(self, number: int = 1, now: int | None = None, request: int = 0) -> PartEntered:
         self.now = self.now if now is None else now
-        self.tell(part_event(number, self.now))
+        self.tell(replace(part_event(number, self.now), request=request))
         return self.all(PartEntered)[-1]
 
     def verdict(self, entered: PartEntered, now: int | None = None, **changes) -> list:
@@ -103,5 +146,5 @@ def part_event(number: int, at: int) -> mcu.PartEvent:
     return mcu.PartEvent(number, number, 1000 * number, at // 1000)
 
 
-def health_of(unit: str, condition: Condition = Condition.OK) -> Health:
-    return Health(unit, condition, (Component("x", condition),), 1, HostNs(0))
+def health_of(unit: str, condition: Condition = Condition.OK, recipe_hash: int = RECIPE.hash32) -> Health:
+    return Health(unit, condition, (Component("x", condition),), 1, HostNs(0), recipe_hash=recipe_hash)

@@ -225,9 +225,14 @@ def test_a_station_needs_a_camera(files: Files) -> None:
         ([("lead_mm = 25.0", "lead_mm = 25.0\nhold_mm = 41.0")], "mcu.min_gap_mm: 40.0 mm"),
         ([("lead_mm = 25.0", "lead_mm = 25.0\nmin_gap_mm = 376.0")], "mcu.min_gap_mm: 376.0 mm"),
         ([("lead_mm = 25.0", "lead_mm = 19.0")], "mcu.hold_mm: 40.0 mm"),
+        ([("lead_mm = 25.0", "lead_mm = 25.0\nshortest_part_mm = 41.0")], "mcu.shortest_part_mm: 41.0 mm"),
+        ([("lead_mm = 25.0", "lead_mm = 25.0\ngate_sensor_mm = 401.0")], "mcu.gate_sensor_mm: 401.0 mm"),
+        ([("lead_mm = 25.0", "lead_mm = 25.0\ngate_sensor_mm = 10.0")], "mcu.gate_sensor_mm: 10.0 mm"),
+        ([("lead_mm = 25.0", "lead_mm = 25.0\ngate_sensor_mm = 370\ngate_window_mm = 21")], "mcu.gate_window_mm: 21.0"),
         ([("threads = 1", "pairing_tolerance_ms = 10.0")], "judge.pairing_tolerance_ms: 10.0 ms"),
         ([("belt_mm_s = 1000.0", "belt_mm_s = 2000.0")], "judge.pairing_tolerance_ms: 5.0 ms"),
         ([("distance_mm = 30.0", "distance_mm = 375.0")], "camera.top.distance_mm: 375.0 mm"),
+        ([("distance_mm = 30.0", "distance_mm = 30.0\nstrobe_us = 4001")], "camera.top.strobe_us: 4001 us"),
     ],
 )
 def test_a_geometry_that_cannot_work_is_refused(files: Files, changes: list[tuple[str, str]], key: str) -> None:

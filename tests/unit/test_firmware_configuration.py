@@ -17,7 +17,6 @@ from firmware_bridge.messages import (
     Arm,
     Configure,
     ConfigureAck,
-    ConfigureReason,
     Disarm,
     Fault,
     HelloAck,
@@ -49,6 +48,15 @@ def rig() -> Rig:
         ({"min_gap_counts": 4701}, "MIN_GAP"),
         ({"camera_counts": (5000, -1)}, "CAMERA"),
         ({"heartbeat_timeout_ms": 401}, "HEARTBEAT"),
+        ({"gate_sensor_counts": 5001, "gate_window_counts": 50}, "GATE_SENSOR"),
+        ({"gate_sensor_counts": 5000, "gate_window_counts": 0}, "GATE_SENSOR"),
+        ({"gate_sensor_counts": 5000, "gate_window_counts": 101}, "GATE_SENSOR"),
+        ({"gate_sensor_counts": 50, "gate_window_counts": 50}, "GATE_SENSOR"),
+        ({"gate_sensor_counts": -2, "gate_window_counts": 50}, "GATE_SENSOR"),
+        ({"gate_window_counts": -50}, "GATE_SENSOR"),
+        ({"encoder_back_counts": -2}, "ENCODER"),
+        ({"shortest_part_counts": 201}, "ENCODER"),
+        ({"strobe_us": (100, 5001)}, "STROBE"),
     ],
 )
 def test_a_bad_configuration_is_refused_with_its_reason(change: dict, reason: str) -> None:
@@ -72,14 +80,48 @@ def messages_crc(wish: Configure) -> int:
     return framing.zlib.crc32(messages.PACK[Configure](wish)[:-4])
 
 
-def test_configuring_while_armed_is_refused_unless_equal(rig: Rig) -> None:
-    """The geometry under parts in flight stays as it was."""
-    other = configuration(
-        gate_counts=6000, lead_counts=300, camera_counts=(1000, -1), min_gap_counts=200, gate_hold_counts=200
-    )
-    rig.send(other, STATION)
+OTHER = configuration(
+    gate_counts=6000, lead_counts=300, camera_counts=(1000, -1), min_gap_counts=200, gate_hold_counts=200
+)
 
-    assert [ConfigureReason.ARMED, ConfigureReason.ACCEPTED] == [a.reason for a in rig.all(ConfigureAck)][-2:]
+
+@pytest.mark.parametrize("armed", [True, False])
+def test_a_configuration_holds_until_reset(armed: bool) -> None:
+    """Armed or not, another geometry is refused and changes nothing; the same one again is accepted and disarms not."""
+    rig = Rig().run(30).send(STATION)
+    if armed:
+        rig.send(Arm())
+    state = State.ARMED if armed else State.CONFIGURED
+    rig.send(OTHER, STATION).run(110)
+
+    assert ["IMMUTABLE", "ACCEPTED"] == [a.reason.name for a in rig.all(ConfigureAck)][-2:]
+    assert (STATION.crc, state) == (rig.last(Stats).config_crc, rig.last(Stats).state)
+
+
+def test_a_restart_frees_the_configuration(rig: Rig) -> None:
+    """Refused while armed; disarmed with an empty belt it is another boot, unconfigured, and takes the other one."""
+    rig.send(messages.Restart())
+    refused = rig.last(StateChanged)
+    rig.send(Disarm(), messages.Restart()).run(700)
+    hello = rig.last(HelloAck)
+    rig.send(OTHER).run(110)
+
+    assert (State.ARMED, StateReason.NOT_ALLOWED_NOW) == (refused.state, refused.reason)
+    assert (0, State.UNCONFIGURED) == (hello.config_crc, hello.state)
+    assert rig.all(HelloAck)[0].boot != hello.boot
+    assert (OTHER.crc, messages.ResetReason.HOST_REQUEST) == (rig.last(Stats).config_crc, rig.last(Stats).reset)
+
+
+def test_no_restart_with_a_part_in_the_table(rig: Rig) -> None:
+    """A part between sensor and gate keeps its gate event; the restart works when it is past."""
+    rig.part()
+    rig.send(Disarm(), messages.Restart())
+    refused = rig.last(StateChanged)
+    rig.run(600).send(messages.Restart()).run(700)
+
+    assert (State.CONFIGURED, StateReason.NOT_ALLOWED_NOW) == (refused.state, refused.reason)
+    assert [1] == [gate.part for gate in rig.all(messages.GateEvent)]
+    assert 2 == len({hello.boot for hello in rig.all(HelloAck)})
 
 
 @pytest.mark.parametrize(
@@ -111,6 +153,7 @@ def test_the_host_refuses_to_arm_another_schema() -> None:
 
 def test_an_output_is_tested_only_disarmed_and_for_half_a_second(rig: Rig) -> None:
     """A test never drives the gate while armed, longer than 500 ms or with a part on its way."""
+    rig.run(600)
     rig.send(messages.TestOutput(GATE_TEST, 100))
     armed = rig.board.outputs.lane
     rig.send(Disarm(), messages.TestOutput(GATE_TEST, 501))

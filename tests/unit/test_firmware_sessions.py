@@ -167,3 +167,18 @@ def test_a_core_restart_is_a_new_boot_for_the_link(rig: Rig) -> None:
     assert [5, 6] == [h.boot for h in rig.all(HelloAck)]
     assert 1 == rig.part(300)
     assert 2 == rig.link.sessions
+
+
+def test_a_frame_that_comes_twice_acts_once(rig: Rig) -> None:
+    """A message is known by session and number: a repeat is acknowledged, and obeyed no second time."""
+    part = rig.part()
+    key = rig.link.session ^ 5
+    for accept, seq in ((1, 3), (0, 3), (0, 5), (1, 3)):
+        decision = messages.PACK[Decision](Decision(part, accept, 7))
+        rig.board.write(framing.encode(Frame(1, 7, framing.RELIABLE, seq, 0, key, decision)))
+    frames = framing.Decoder().feed(rig.board.read())
+    answers = [messages.UNPACK[f.id](f.payload) for f in frames if f.id == messages.IDS[DecisionAck]]
+
+    assert [DecisionOutcome.ACCEPTED] == [answer.outcome for answer in answers]
+    assert {3} == {f.ack for f in frames[-3:]}
+    assert frames[-1].flags & framing.NAK or any(f.flags & framing.NAK for f in frames)

@@ -13,8 +13,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import ValidationError, convert
 
 from appliance.build_c import compiler
+from appliance.config import Camera
+from appliance.config_mcu import STROBE_REST
 from appliance.schema.clocks import MS, HostNs
 from firmware_bridge import generate, messages
 from firmware_bridge.build import CORE, core_sources
@@ -156,7 +159,18 @@ def test_the_core_is_freestanding_c11(tmp_path: Path, cc: list[str]) -> None:
     """The core builds without a C library's headers beyond stdint, stddef and string, and warns of nothing."""
     if "ziglang" in cc and not importlib.util.find_spec("ziglang"):
         pytest.skip("ziglang is not installed")
-    flags = ["-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Werror", "-O2", "-ffreestanding", "-c"]
+    flags = [
+        "-std=c11",
+        "-Wall",
+        "-Wextra",
+        "-Wpedantic",
+        "-Wshadow",
+        "-Wconversion",
+        "-Werror",
+        "-O2",
+        "-ffreestanding",
+        "-c",
+    ]
     for source in core_sources():
         done = subprocess.run(
             [*cc, *flags, str(source), "-o", str(tmp_path / "core.o")], capture_output=True, text=True, check=False
@@ -187,3 +201,17 @@ def test_a_full_queue_says_so() -> None:
     window = Window()
 
     assert [True] * QUEUE_LIMIT + [False] == [window.push(7, b"") for _ in range(QUEUE_LIMIT + 1)]
+
+
+CAMERA = {"producer": "p", "serial": "1", "width_px": 16, "height_px": 16}
+
+
+def test_station_and_firmware_know_the_same_lamps() -> None:
+    """What the configuration allows is what the core of this release obeys."""
+    header = (CORE / "core.h").read_text("utf-8")
+    limits = {name: int(value) for name, value in re.findall(r"#define (CORE_STROBE_\w+) (\d+)u", header)}
+    with pytest.raises(ValidationError):
+        convert({**CAMERA, "strobe_us": limits["CORE_STROBE_MAX_US"] + 1}, Camera)
+
+    assert limits["CORE_STROBE_MAX_US"] == convert({**CAMERA, "strobe_us": 5000}, Camera).strobe_us
+    assert limits["CORE_STROBE_DUTY"] == STROBE_REST

@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 
 from appliance.outputs import registers
-from appliance.outputs.handshake import HEARTBEAT_NS
+from appliance.outputs.heartbeat import HEARTBEAT_NS
 from appliance.outputs.registers import (
     ControlBit,
     ErrorCode,
@@ -165,7 +165,7 @@ def test_part_that_enters_while_not_ready_is_a_missed_trigger() -> None:
     bench.join()
     taken = bench.handshake.part_entered(PartId(5, 2), bench.now)
 
-    assert (False, True, 1) == (refused, taken, bench.handshake.missed_triggers)
+    assert (False, True, 1) == (refused, taken, bench.status.missed_triggers)
 
 
 def test_recipe_changes_only_when_idle() -> None:

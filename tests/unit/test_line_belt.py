@@ -131,11 +131,11 @@ def test_its_own_questions_do_not_crowd_the_clock(rig: Rig) -> None:
     """The clock's fit needs samples far apart: an answer to a question about the belt is no sample."""
     part = rig.enter()
     rig.do(rig.node.wake(HostNs(part.decide_by - 1)))
-    before = len(rig.node._clock._samples)
+    before = len(rig.node._link.clock._samples)
     rig.now = part.decide_by + MS
     told = rig.tell(mcu.ClockReply(asked(rig)[0], rig.now // 1000, 1500))
 
-    assert len(rig.node._clock._samples) == before
+    assert len(rig.node._link.clock._samples) == before
     assert [1500] == [one.at_counts for one in told if isinstance(one, BeltPosition)]
 
 

@@ -1,14 +1,18 @@
 """Protect what `line` states about a part that an earlier process of it handled."""
 
 import pytest
+from msgspec.structs import replace
 
+from appliance.config import Camera
+from appliance.config_mcu import Mcu
 from appliance.schema.actuation import Cause
 from appliance.schema.clocks import EncoderCounts, HostNs, McuTicks
 from appliance.schema.part import PartEntered, PartId
 from appliance.schema.verdict import Disposition
 from appliance.services._authority import BY_HAND
-from appliance.services._line_gate import GATE_CAUSE, OnBelt, account
-from firmware_bridge.messages import GateCause, GateEvent, Lane
+from appliance.services._line_gate import GATE_CAUSE, OnBelt, account, geometry
+from firmware_bridge.messages import ConfigureAck, GateCause, GateEvent, Lane, TriggerSource
+from tests.unit.firmware_rig import Rig
 
 
 def event(cause: GateCause, verdict_seq: int) -> GateEvent:
@@ -70,3 +74,32 @@ def test_an_accept_lane_without_an_accept_given_stays_unexplained() -> None:
     held = part(said=Disposition.REVIEW, sequence=7)
 
     assert (Cause.ACCEPTED, Disposition.REVIEW) == account(held, event(GateCause.ACCEPTED, 7), replayed=False)
+
+
+def test_the_station_tells_the_microcontroller_all_it_watches() -> None:
+    """What the configuration promises is in the message, in counts; without a gate sensor none is claimed."""
+    mcu = Mcu(
+        link="m", counts_per_mm=10, gate_mm=500, lead_mm=50, belt_mm_s=200, gate_sensor_mm=470, shortest_part_mm=8
+    )
+    cameras = {"top": Camera(producer="p", serial="1", width_px=16, height_px=16, mcu_line=1, strobe_us=250)}
+    told = geometry(mcu, cameras, plc_triggers=True)
+    plain = geometry(replace(mcu, gate_sensor_mm=0.0), cameras)
+
+    assert (4700, 100, 8000, 200, 80) == (
+        told.gate_sensor_counts, told.gate_window_counts, told.encoder_max_hz, told.encoder_back_counts,
+        told.shortest_part_counts,
+    )  # fmt: skip
+    assert ((0, 250), 10, TriggerSource.PLC) == (told.strobe_us, told.host_lost_rejects, told.trigger_source)
+    assert (-1, 0, TriggerSource.SENSOR) == (
+        plain.gate_sensor_counts, plain.gate_window_counts, plain.trigger_source
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("gate_sensor_mm", [0.0, 470.0])
+def test_the_core_takes_what_the_station_tells(gate_sensor_mm: float) -> None:
+    """The configuration's own limits are at least as narrow as the core's."""
+    mcu = Mcu(link="m", counts_per_mm=10, gate_mm=500, lead_mm=50, belt_mm_s=200, gate_sensor_mm=gate_sensor_mm)
+    cameras = {"top": Camera(producer="p", serial="1", width_px=16, height_px=16, strobe_us=5000)}
+    rig = Rig().run(30).send(geometry(mcu, cameras))
+
+    assert ["ACCEPTED"] == [answer.reason.name for answer in rig.all(ConfigureAck)]

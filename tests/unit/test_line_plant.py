@@ -113,7 +113,7 @@ def test_it_configures_and_arms_once_all_units_are_ready() -> None:
     """An armed microcontroller can only reject until frames are taken and judged, so it is armed last."""
     rig = Rig().connect(state=mcu.State.UNCONFIGURED)
     crc = rig.node._configure.crc
-    rig.tell(stats(mcu.State.UNCONFIGURED, crc ^ 1))
+    rig.tell(stats(mcu.State.UNCONFIGURED, 0))
 
     assert [crc] == [one.crc for one in rig.all(mcu.Configure)]
 
@@ -146,9 +146,25 @@ def test_nothing_arms_out_of_a_fault(state: mcu.State) -> None:
     rig = Rig().connect(state=state)
     for unit in ("acquire@top", "judge"):
         rig.tell(health_of(unit), topic=STATUS + unit)
-    rig.tell(stats(state, 0))
+    rig.tell(stats(state, rig.node._configure.crc ^ 1))
 
-    assert [] == rig.all(mcu.Arm) + rig.all(mcu.Configure)
+    assert [] == rig.all(mcu.Arm) + rig.all(mcu.Configure) + rig.all(mcu.Restart)
+
+
+def test_a_fault_over_a_reset_is_configured_and_no_more() -> None:
+    """Without the way to the gate the microcontroller cannot tell when the belt has run empty."""
+    rig = Rig().connect(state=mcu.State.FAULT)
+    rig.tell(stats(mcu.State.FAULT, 0))
+
+    assert [1, 0, 0] == [len(rig.all(kind)) for kind in (mcu.Configure, mcu.Arm, mcu.Restart)]
+
+
+def test_another_configuration_is_ended_by_a_restart() -> None:
+    """A station whose geometry changed resets the microcontroller, which takes a configuration once in each boot."""
+    rig = Rig().connect(state=mcu.State.CONFIGURED)
+    rig.tell(stats(mcu.State.CONFIGURED, rig.node._configure.crc ^ 1))
+
+    assert [0, 0, 1] == [len(rig.all(kind)) for kind in (mcu.Configure, mcu.Arm, mcu.Restart)]
 
 
 # ---- wishes, alarms, health -----------------------------------------------------------------------------------------

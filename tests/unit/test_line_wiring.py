@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from appliance.config import approval_path, load
 from appliance.governance.approval import check_bundle, public_text, sign, verify
 from appliance.schema.errors import ConfigError
+from appliance.schema.line import JobMode
 from appliance.schema.topics import VERDICT
 from appliance.services._authority import HandDecides, ModelDecides
 from appliance.services._wiring import wire
@@ -48,7 +49,7 @@ def test_people_decide_by_default(tmp_path: Path) -> None:
     """A recipe that says nothing of its mode runs in parallel mode, and needs no approval for it."""
     node = line_of(station(tmp_path, RECIPE))
 
-    assert isinstance(node._authority, HandDecides)
+    assert isinstance(node._recipes.who, HandDecides)
     assert VERDICT not in node.topics
 
 
@@ -58,8 +59,8 @@ def test_the_model_decides_where_a_listed_person_signed(tmp_path: Path) -> None:
     approve(path)
     node = line_of(path)
 
-    assert isinstance(node._authority, ModelDecides)
-    assert ("lid", "QE1") == (node._authority.primary.recipe, node._authority.primary.person)
+    assert isinstance(node._recipes.who, ModelDecides)
+    assert ("lid", "QE1") == (node._recipes.who.primary.recipe, node._recipes.who.primary.person)
 
 
 @pytest.mark.parametrize("change", [None, {"person": "QE2"}, {"digest": "0" * 64}, {"version": 2}, {"signature": ""}])
@@ -92,3 +93,20 @@ def test_judge_starts_with_the_bundle_that_was_signed_for(
         wire("judge", load(path))
 
     check_bundle(verify(load(path).approval, load(path).recipe, PEOPLE, two_persons=False), installed)
+
+
+def test_the_station_file_says_who_makes_parts_and_who_controls_the_line(tmp_path: Path) -> None:
+    """plc.trigger, opcua.controls and the recipe reach the line; else the sensor makes parts."""
+    path = station(tmp_path, RECIPE)
+    plain = line_of(path)
+    path.write_text(path.read_text("utf-8") + 'trigger = "plc"\n\n[opcua]\ncontrols = true\n', "utf-8")
+    turned = line_of(path)
+
+    assert (False, JobMode.CONTINUOUS) == (plain._handshake.plc_triggers, plain._jobs.mode)
+    assert (True, JobMode.IDLE) == (turned._handshake.plc_triggers, turned._jobs.mode)
+    assert (3, "lid", load(path).recipe.number) == (
+        turned._recipes.in_force.number,
+        turned._recipes.in_force.name,
+        turned._recipes.in_force.number,
+    )
+    assert turned._recipes.in_force.sha256.startswith(f"{turned._recipes.in_force.hash32:08x}")

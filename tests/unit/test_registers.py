@@ -48,7 +48,7 @@ def test_blocks_come_back_as_written() -> None:
 
     assert status == unpack_status(pack_status(status))
     assert control.session_echo == unpack_control(pack_control(control)).session_echo
-    with pytest.raises(ValueError, match="words, 12 are needed"):
+    with pytest.raises(ValueError, match="words, 10 are needed"):
         unpack_control((0,) * 11)
 
 

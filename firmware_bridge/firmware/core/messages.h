@@ -4,16 +4,16 @@
 #include <stdint.h>
 
 #define PROTOCOL_VERSION 1u
-#define SCHEMA_HASH 0xFBF517C1u
+#define SCHEMA_HASH 0xE9BB1D15u
 
 /* States of the MCU; outputs are safe (gate in reject lane, camera lines and run permit off) in all but armed. */
 enum state { STATE_BOOT = 0, STATE_UNCONFIGURED = 1, STATE_CONFIGURED = 2, STATE_ARMED = 3, STATE_FAULT = 4 };
 
 /* Why the state changed, or why a wish to change it was refused. */
-enum state_reason { STATE_REASON_STARTED = 0, STATE_REASON_HOST_REQUEST = 1, STATE_REASON_NEW_SESSION = 2, STATE_REASON_HOST_LOST = 3, STATE_REASON_FAULT = 4, STATE_REASON_SCHEMA_MISMATCH = 5, STATE_REASON_NOT_CONFIGURED = 6, STATE_REASON_NOT_ALLOWED_NOW = 7 };
+enum state_reason { STATE_REASON_STARTED = 0, STATE_REASON_HOST_REQUEST = 1, STATE_REASON_NEW_SESSION = 2, STATE_REASON_HOST_LOST = 3, STATE_REASON_FAULT = 4, STATE_REASON_SCHEMA_MISMATCH = 5, STATE_REASON_NOT_CONFIGURED = 6, STATE_REASON_NOT_ALLOWED_NOW = 7, STATE_REASON_NOT_PURGED = 8 };
 
-/* Answer to Configure. */
-enum configure_reason { CONFIGURE_REASON_ACCEPTED = 0, CONFIGURE_REASON_CRC = 1, CONFIGURE_REASON_ARMED = 2, CONFIGURE_REASON_FAULT = 3, CONFIGURE_REASON_TICK_RATE = 4, CONFIGURE_REASON_GATE = 5, CONFIGURE_REASON_LEAD = 6, CONFIGURE_REASON_HOLD = 7, CONFIGURE_REASON_MIN_GAP = 8, CONFIGURE_REASON_CAMERA = 9, CONFIGURE_REASON_HEARTBEAT = 10 };
+/* Answer to Configure; immutable: another configuration holds until the MCU is reset. */
+enum configure_reason { CONFIGURE_REASON_ACCEPTED = 0, CONFIGURE_REASON_CRC = 1, CONFIGURE_REASON_IMMUTABLE = 2, CONFIGURE_REASON_TICK_RATE = 3, CONFIGURE_REASON_GATE = 4, CONFIGURE_REASON_LEAD = 5, CONFIGURE_REASON_HOLD = 6, CONFIGURE_REASON_MIN_GAP = 7, CONFIGURE_REASON_CAMERA = 8, CONFIGURE_REASON_HEARTBEAT = 9, CONFIGURE_REASON_GATE_SENSOR = 10, CONFIGURE_REASON_ENCODER = 11, CONFIGURE_REASON_STROBE = 12, CONFIGURE_REASON_TRIGGER_SOURCE = 13 };
 
 /* What the MCU did with a decision; only `accepted` changed anything. */
 enum decision_outcome { DECISION_OUTCOME_ACCEPTED = 0, DECISION_OUTCOME_LATE = 1, DECISION_OUTCOME_UNKNOWN = 2, DECISION_OUTCOME_DUPLICATE = 3, DECISION_OUTCOME_REFUSED = 4 };
@@ -24,13 +24,22 @@ enum lane { LANE_REJECT = 0, LANE_ACCEPT = 1 };
 /* Why a part met the gate in that lane; only `accepted` is a pass. */
 enum gate_cause { GATE_CAUSE_NO_DECISION = 0, GATE_CAUSE_ACCEPTED = 1, GATE_CAUSE_DECIDED_REJECT = 2, GATE_CAUSE_HOST_LOST = 3, GATE_CAUSE_OLD_SESSION = 4, GATE_CAUSE_FAULT = 5, GATE_CAUSE_NOT_ARMED = 6, GATE_CAUSE_TOO_CLOSE = 7, GATE_CAUSE_GATE_LATE = 8 };
 
-/* Latched faults. */
-enum fault { FAULT_NONE = 0, FAULT_TABLE_OVERFLOW = 1 };
+/* Latched faults, kept over a reset; memory: what was kept is damaged. */
+enum fault { FAULT_NONE = 0, FAULT_TABLE_OVERFLOW = 1, FAULT_SYNC_LOST = 2, FAULT_ENCODER = 3, FAULT_CONFIGURATION = 4, FAULT_WATCHDOG = 5, FAULT_BROWN_OUT = 6, FAULT_STACK = 7, FAULT_CRASH = 8, FAULT_MEMORY = 9 };
+
+/* Detail of the fault encoder; standing: parts come at an encoder that does not count. */
+enum encoder_fault { ENCODER_FAULT_NONE = 0, ENCODER_FAULT_TOO_FAST = 1, ENCODER_FAULT_BACKWARDS = 2, ENCODER_FAULT_STANDING = 3, ENCODER_FAULT_TRANSITIONS = 4 };
+
+/* What started this boot, as far as the board can tell. */
+enum reset_reason { RESET_REASON_POWER_ON = 0, RESET_REASON_PIN = 1, RESET_REASON_HOST_REQUEST = 2, RESET_REASON_WATCHDOG = 3, RESET_REASON_BROWN_OUT = 4, RESET_REASON_CRASH = 5 };
+
+/* What makes a part: an edge of the part sensor, or SoftTrigger. */
+enum trigger_source { TRIGGER_SOURCE_SENSOR = 0, TRIGGER_SOURCE_PLC = 1 };
 
 /* Outputs that TestOutput can drive. */
 enum test_target { TEST_TARGET_GATE_ACCEPT = 0, TEST_TARGET_CAMERA0 = 1, TEST_TARGET_CAMERA1 = 2, TEST_TARGET_RUN_PERMIT = 3 };
 
-enum message_id { ID_HELLO = 1, ID_CONFIGURE = 2, ID_ARM = 3, ID_DISARM = 4, ID_HEARTBEAT = 5, ID_CLOCK_REQUEST = 6, ID_DECISION = 7, ID_EVENT_REQUEST = 8, ID_TEST_OUTPUT = 9, ID_RELEASE_FAULT = 10, ID_ACK = 32, ID_HELLO_ACK = 33, ID_CONFIGURE_ACK = 34, ID_STATE_CHANGED = 35, ID_CLOCK_REPLY = 36, ID_DECISION_ACK = 37, ID_STATS = 38, ID_PART_EVENT = 48, ID_EXPOSED_EVENT = 49, ID_GATE_EVENT = 50, ID_FAULT_EVENT = 51 };
+enum message_id { ID_HELLO = 1, ID_CONFIGURE = 2, ID_ARM = 3, ID_DISARM = 4, ID_HEARTBEAT = 5, ID_CLOCK_REQUEST = 6, ID_DECISION = 7, ID_EVENT_REQUEST = 8, ID_TEST_OUTPUT = 9, ID_RELEASE_FAULT = 10, ID_SOFT_TRIGGER = 11, ID_RESTART = 12, ID_ACK = 32, ID_HELLO_ACK = 33, ID_CONFIGURE_ACK = 34, ID_STATE_CHANGED = 35, ID_CLOCK_REPLY = 36, ID_DECISION_ACK = 37, ID_STATS = 38, ID_PART_EVENT = 48, ID_EXPOSED_EVENT = 49, ID_GATE_EVENT = 50, ID_FAULT_EVENT = 51 };
 
 static inline uint8_t *put_uint(uint8_t *p, uint64_t v, unsigned bytes)
 {
@@ -60,8 +69,8 @@ static inline void hello_read(const uint8_t *p, struct hello *m)
     m->host_session = (uint32_t)get_uint(&p, 4);
 }
 
-/* Set the geometry of the station, in encoder counts from the part sensor's leading edge; refused while armed. */
-#define CONFIGURE_BYTES 34u
+/* Set the geometry of the station, in encoder counts from the part sensor's leading edge; immutable until reset. */
+#define CONFIGURE_BYTES 60u
 struct configure {
     int32_t gate_counts; /* sensor to gate */
     int32_t lead_counts; /* the decision closes this long before the gate */
@@ -70,6 +79,14 @@ struct configure {
     int32_t gate_hold_counts; /* the gate is in the accept lane half of this before and after the part */
     uint16_t heartbeat_timeout_ms; /* host lost after this silence, 20..400 ms */
     uint32_t tick_hz; /* must equal the MCU's tick rate */
+    int32_t gate_sensor_counts; /* sensor to the gate's own sensor, -1 = none */
+    int32_t gate_window_counts; /* each part meets the gate's sensor within this much of its place */
+    uint32_t encoder_max_hz; /* counts per s that no belt here reaches, 0 = not watched */
+    int32_t encoder_back_counts; /* the belt runs back at most this far, -1 = not watched */
+    int32_t shortest_part_counts; /* no two parts enter nearer than this, 0 = not watched */
+    uint16_t strobe_us[2]; /* on-time of each camera line's lamp, 0 = none */
+    uint8_t host_lost_rejects; /* so many parts rejected in a row for a lost host disarm, 0 = only the 500 ms do */
+    uint8_t trigger_source; /* what makes a part */
     uint32_t crc; /* CRC-32 of the fields before it, as packed */
 };
 static inline void configure_write(uint8_t *p, const struct configure *m)
@@ -82,6 +99,15 @@ static inline void configure_write(uint8_t *p, const struct configure *m)
     p = put_uint(p, (uint32_t)m->gate_hold_counts, 4);
     p = put_uint(p, m->heartbeat_timeout_ms, 2);
     p = put_uint(p, m->tick_hz, 4);
+    p = put_uint(p, (uint32_t)m->gate_sensor_counts, 4);
+    p = put_uint(p, (uint32_t)m->gate_window_counts, 4);
+    p = put_uint(p, m->encoder_max_hz, 4);
+    p = put_uint(p, (uint32_t)m->encoder_back_counts, 4);
+    p = put_uint(p, (uint32_t)m->shortest_part_counts, 4);
+    p = put_uint(p, m->strobe_us[0], 2);
+    p = put_uint(p, m->strobe_us[1], 2);
+    p = put_uint(p, m->host_lost_rejects, 1);
+    p = put_uint(p, m->trigger_source, 1);
     p = put_uint(p, m->crc, 4);
     (void)p;
 }
@@ -95,6 +121,15 @@ static inline void configure_read(const uint8_t *p, struct configure *m)
     m->gate_hold_counts = (int32_t)get_uint(&p, 4);
     m->heartbeat_timeout_ms = (uint16_t)get_uint(&p, 2);
     m->tick_hz = (uint32_t)get_uint(&p, 4);
+    m->gate_sensor_counts = (int32_t)get_uint(&p, 4);
+    m->gate_window_counts = (int32_t)get_uint(&p, 4);
+    m->encoder_max_hz = (uint32_t)get_uint(&p, 4);
+    m->encoder_back_counts = (int32_t)get_uint(&p, 4);
+    m->shortest_part_counts = (int32_t)get_uint(&p, 4);
+    m->strobe_us[0] = (uint16_t)get_uint(&p, 2);
+    m->strobe_us[1] = (uint16_t)get_uint(&p, 2);
+    m->host_lost_rejects = (uint8_t)get_uint(&p, 1);
+    m->trigger_source = (uint8_t)get_uint(&p, 1);
     m->crc = (uint32_t)get_uint(&p, 4);
 }
 
@@ -185,7 +220,7 @@ static inline void event_request_read(const uint8_t *p, struct event_request *m)
     m->count = (uint16_t)get_uint(&p, 2);
 }
 
-/* Drive one output while configured and disarmed with no part between sensor and gate; the next part ends it. */
+/* Drive one output while configured and disarmed, the gate only when the belt has run empty; the next part ends it. */
 #define TEST_OUTPUT_BYTES 3u
 struct test_output {
     uint8_t output; /* which output */
@@ -203,8 +238,26 @@ static inline void test_output_read(const uint8_t *p, struct test_output *m)
     m->duration_ms = (uint16_t)get_uint(&p, 2);
 }
 
-/* Leave the latched fault state, to configured or unconfigured. */
+/* Leave the latched fault state; after sync_lost or encoder only once the belt has run empty, as Stats tells. */
 #define RELEASE_FAULT_BYTES 0u
+
+/* Make a part here and now; only armed and with trigger_source plc. */
+#define SOFT_TRIGGER_BYTES 4u
+struct soft_trigger {
+    uint32_t request; /* not 0; the same as the last one taken in this session makes no part */
+};
+static inline void soft_trigger_write(uint8_t *p, const struct soft_trigger *m)
+{
+    p = put_uint(p, m->request, 4);
+    (void)p;
+}
+static inline void soft_trigger_read(const uint8_t *p, struct soft_trigger *m)
+{
+    m->request = (uint32_t)get_uint(&p, 4);
+}
+
+/* Reset the MCU for another configuration; refused while armed, in fault or with parts in the table. */
+#define RESTART_BYTES 0u
 
 /* Carry only the header's acknowledgement. */
 #define ACK_BYTES 0u
@@ -327,7 +380,7 @@ static inline void decision_ack_read(const uint8_t *p, struct decision_ack *m)
 }
 
 /* Counters since boot, every 100 ms while the host lives; parts = accepts + rejects + parts still in the table. */
-#define STATS_BYTES 72u
+#define STATS_BYTES 114u
 struct stats {
     uint64_t tick; /* MCU clock, 1 MHz */
     int64_t counts; /* encoder */
@@ -348,6 +401,17 @@ struct stats {
     uint8_t fault; /* latched fault */
     uint8_t host_alive; /* 1 = heartbeat within its limit */
     uint8_t run_permit; /* 1 = the line may run */
+    uint8_t reset; /* what started this boot */
+    uint8_t purging; /* 1 = the fault is released as soon as the belt has run empty */
+    int32_t purge_counts; /* travel until the belt has run empty, 0 = it has, -1 = not configured */
+    int64_t fault_detail; /* of the latched fault, as in FaultEvent */
+    uint32_t faults; /* latched since power-on, over resets */
+    uint32_t gate_edges; /* leading edges of the gate's sensor */
+    uint32_t missing_parts; /* not seen by the gate's sensor in their window */
+    uint32_t extra_parts; /* seen by the gate's sensor in no part's window */
+    uint32_t strobes_refused; /* camera edges withheld to spare the lamp */
+    uint32_t encoder_errors; /* illegal transitions of the encoder */
+    uint32_t refused_triggers; /* SoftTriggers that made no part */
 };
 static inline void stats_write(uint8_t *p, const struct stats *m)
 {
@@ -370,6 +434,17 @@ static inline void stats_write(uint8_t *p, const struct stats *m)
     p = put_uint(p, m->fault, 1);
     p = put_uint(p, m->host_alive, 1);
     p = put_uint(p, m->run_permit, 1);
+    p = put_uint(p, m->reset, 1);
+    p = put_uint(p, m->purging, 1);
+    p = put_uint(p, (uint32_t)m->purge_counts, 4);
+    p = put_uint(p, (uint64_t)m->fault_detail, 8);
+    p = put_uint(p, m->faults, 4);
+    p = put_uint(p, m->gate_edges, 4);
+    p = put_uint(p, m->missing_parts, 4);
+    p = put_uint(p, m->extra_parts, 4);
+    p = put_uint(p, m->strobes_refused, 4);
+    p = put_uint(p, m->encoder_errors, 4);
+    p = put_uint(p, m->refused_triggers, 4);
     (void)p;
 }
 static inline void stats_read(const uint8_t *p, struct stats *m)
@@ -393,15 +468,27 @@ static inline void stats_read(const uint8_t *p, struct stats *m)
     m->fault = (uint8_t)get_uint(&p, 1);
     m->host_alive = (uint8_t)get_uint(&p, 1);
     m->run_permit = (uint8_t)get_uint(&p, 1);
+    m->reset = (uint8_t)get_uint(&p, 1);
+    m->purging = (uint8_t)get_uint(&p, 1);
+    m->purge_counts = (int32_t)get_uint(&p, 4);
+    m->fault_detail = (int64_t)get_uint(&p, 8);
+    m->faults = (uint32_t)get_uint(&p, 4);
+    m->gate_edges = (uint32_t)get_uint(&p, 4);
+    m->missing_parts = (uint32_t)get_uint(&p, 4);
+    m->extra_parts = (uint32_t)get_uint(&p, 4);
+    m->strobes_refused = (uint32_t)get_uint(&p, 4);
+    m->encoder_errors = (uint32_t)get_uint(&p, 4);
+    m->refused_triggers = (uint32_t)get_uint(&p, 4);
 }
 
 /* A part's leading edge passed the sensor; exactly one per part, in every state. */
-#define PART_EVENT_BYTES 24u
+#define PART_EVENT_BYTES 28u
 struct part_event {
     uint32_t event; /* event number */
     uint32_t part; /* part number, from 1 in each boot */
     int64_t counts; /* encoder at the edge */
     uint64_t tick; /* MCU clock at the edge */
+    uint32_t request; /* of the SoftTrigger that made it, 0 = the part sensor */
 };
 static inline void part_event_write(uint8_t *p, const struct part_event *m)
 {
@@ -409,6 +496,7 @@ static inline void part_event_write(uint8_t *p, const struct part_event *m)
     p = put_uint(p, m->part, 4);
     p = put_uint(p, (uint64_t)m->counts, 8);
     p = put_uint(p, m->tick, 8);
+    p = put_uint(p, m->request, 4);
     (void)p;
 }
 static inline void part_event_read(const uint8_t *p, struct part_event *m)
@@ -417,6 +505,7 @@ static inline void part_event_read(const uint8_t *p, struct part_event *m)
     m->part = (uint32_t)get_uint(&p, 4);
     m->counts = (int64_t)get_uint(&p, 8);
     m->tick = (uint64_t)get_uint(&p, 8);
+    m->request = (uint32_t)get_uint(&p, 4);
 }
 
 /* A camera line fired for a part. */
@@ -487,7 +576,7 @@ static inline void gate_event_read(const uint8_t *p, struct gate_event *m)
 struct fault_event {
     uint32_t event; /* event number */
     uint8_t fault; /* which */
-    int64_t detail; /* table_overflow: the part that found no room */
+    int64_t detail; /* table_overflow, sync_lost: the part, 0 = one too many; encoder: EncoderFault */
     uint64_t tick; /* MCU clock */
 };
 static inline void fault_event_write(uint8_t *p, const struct fault_event *m)

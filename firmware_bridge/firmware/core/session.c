@@ -18,6 +18,8 @@ static void configure_in(struct core *c, const uint8_t *p);
 static void arm_in(struct core *c, const uint8_t *p);
 static void decision_in(struct core *c, const uint8_t *p);
 static void test_in(struct core *c, const uint8_t *p);
+static void trigger_in(struct core *c, const uint8_t *p);
+static void restart_in(struct core *c);
 static int send(struct core *c, uint8_t id, const uint8_t *payload, size_t n);
 static uint32_t tx_room(const struct core *c) { return CORE_TX - (c->tx_head - c->tx_tail); }
 
@@ -47,7 +49,7 @@ static void frame_in(struct core *c, uint8_t *bytes, size_t n)
         return;
     }
     const uint8_t *crc_at = bytes + n - CRC, *key_at = bytes + HEADER;
-    if (get_uint(&crc_at, 4) != frame_crc32(bytes, n - CRC)) {
+    if (get_uint(&crc_at, 4) != frame_crc32(bytes, n - CRC)) { /* RULE crc */
         c->crc_errors++;
         return;
     }
@@ -59,7 +61,7 @@ static void frame_in(struct core *c, uint8_t *bytes, size_t n)
         if (length == HELLO_BYTES && key) hello(c, key);
         return;
     }
-    if (bytes[0] >> 6 != PROTOCOL_VERSION || !c->session || key != (c->session ^ c->boot)) {
+    if (bytes[0] >> 6 != PROTOCOL_VERSION || !c->session || key != (c->session ^ c->boot)) { /* RULE key */
         c->stale_frames++;
         return;
     }
@@ -71,14 +73,16 @@ static void hello(struct core *c, uint32_t session)
 {
     if (session != c->session) {
         c->session = session;
-        c->heard = 0;
+        c->heard = 0; /* RULE own-heartbeat */
         c->rx_seq = 0;
+        c->request = 0;
+        c->purging = 0;
         c->ack_due = c->nak_due = 0;
         c->tx_tail = c->tx_head; /* whatever waits belongs to the old session */
         c->again_from = c->again_to = c->next_event;
         c->stats_tick = c->tick;
         /* Bars the parts in the table; in every other state they are barred already. */
-        if (c->state == STATE_ARMED) state_set(c, STATE_CONFIGURED, STATE_REASON_NEW_SESSION);
+        if (c->state == STATE_ARMED) state_set(c, STATE_CONFIGURED, STATE_REASON_NEW_SESSION); /* RULE new-session */
     }
     uint8_t bytes[HELLO_ACK_BYTES];
     struct hello_ack ack = {c->session, c->boot, PROTOCOL_VERSION, SCHEMA_HASH, c->state, c->fault, event_oldest(c),
@@ -90,7 +94,7 @@ static void hello(struct core *c, uint32_t session)
 static void reliable_in(struct core *c, uint8_t id, uint8_t seq, const uint8_t *p, size_t n)
 {
     c->ack_due = 1;
-    if (seq == (uint8_t)(c->rx_seq + 1)) {
+    if (seq == (uint8_t)(c->rx_seq + 1)) { /* RULE once */
         c->rx_seq = seq;
         message_in(c, id, p, n);
     } else if ((uint8_t)(seq - c->rx_seq) < 128u) {
@@ -108,14 +112,9 @@ static void message_in(struct core *c, uint8_t id, const uint8_t *p, size_t n)
         if (c->state == STATE_ARMED) state_set(c, STATE_CONFIGURED, STATE_REASON_HOST_REQUEST);
         else session_state_changed(c, STATE_REASON_NOT_ALLOWED_NOW);
     }
-    if (id == ID_RELEASE_FAULT && n == RELEASE_FAULT_BYTES) {
-        if (c->state == STATE_FAULT) {
-            c->fault = FAULT_NONE;
-            state_set(c, c->configured ? STATE_CONFIGURED : STATE_UNCONFIGURED, STATE_REASON_HOST_REQUEST);
-        } else {
-            session_state_changed(c, STATE_REASON_NOT_ALLOWED_NOW);
-        }
-    }
+    if (id == ID_RELEASE_FAULT && n == RELEASE_FAULT_BYTES) fault_release(c);
+    if (id == ID_SOFT_TRIGGER && n == SOFT_TRIGGER_BYTES) trigger_in(c, p);
+    if (id == ID_RESTART && n == RESTART_BYTES) restart_in(c);
     if (id == ID_HEARTBEAT && n == HEARTBEAT_BYTES) {
         c->heard = 1;
         c->heartbeat_tick = c->tick;
@@ -147,11 +146,31 @@ static void configure_in(struct core *c, const uint8_t *p)
     struct configure_ack ack = {reason == CONFIGURE_REASON_ACCEPTED, reason};
     configure_ack_write(bytes, &ack);
     send(c, ID_CONFIGURE_ACK, bytes, sizeof bytes);
-    if (!ack.accepted || c->state == STATE_ARMED) return;
-    /* Parts still in the table keep their own gate position and are rejects: none was let in while disarmed. */
+    if (!ack.accepted || c->configured) return;
     c->config = wish;
     c->configured = 1;
-    state_set(c, STATE_CONFIGURED, STATE_REASON_HOST_REQUEST);
+    if (c->state == STATE_UNCONFIGURED) state_set(c, STATE_CONFIGURED, STATE_REASON_HOST_REQUEST);
+}
+
+/* Only a reset ends a configuration, and none may cost a part its gate event. */
+static void restart_in(struct core *c)
+{
+    int idle = c->state == STATE_CONFIGURED || c->state == STATE_UNCONFIGURED;
+    if (idle && !c->part_count) c->restart_due = 1; /* RULE restart */
+    else session_state_changed(c, STATE_REASON_NOT_ALLOWED_NOW);
+}
+
+static void trigger_in(struct core *c, const uint8_t *p)
+{
+    struct soft_trigger wish;
+    soft_trigger_read(p, &wish);
+    if (c->state != STATE_ARMED || !host_alive(c) || c->config.trigger_source != TRIGGER_SOURCE_PLC || !wish.request ||
+        wish.request == c->request) { /* RULE trigger-once */
+        c->refused_triggers++;
+        return;
+    }
+    c->request = wish.request;
+    parts_enter(c, wish.request);
 }
 
 static void arm_in(struct core *c, const uint8_t *p)
@@ -159,11 +178,15 @@ static void arm_in(struct core *c, const uint8_t *p)
     struct arm wish;
     arm_read(p, &wish);
     uint8_t refusal = 0;
-    if (wish.schema_hash != SCHEMA_HASH) refusal = STATE_REASON_SCHEMA_MISMATCH;
-    else if (c->state == STATE_UNCONFIGURED) refusal = STATE_REASON_NOT_CONFIGURED;
-    else if (c->state != STATE_CONFIGURED || !host_alive(c)) refusal = STATE_REASON_NOT_ALLOWED_NOW;
-    if (refusal) session_state_changed(c, refusal);
-    else state_set(c, STATE_ARMED, STATE_REASON_HOST_REQUEST);
+    if (wish.schema_hash != SCHEMA_HASH) refusal = STATE_REASON_SCHEMA_MISMATCH; /* RULE schema */
+    else if (!c->configured) refusal = STATE_REASON_NOT_CONFIGURED;
+    else if (c->state != STATE_CONFIGURED || !host_alive(c)) refusal = STATE_REASON_NOT_ALLOWED_NOW; /* RULE arm */
+    if (refusal) {
+        session_state_changed(c, refusal);
+        return;
+    }
+    c->lost_rejects = 0;
+    state_set(c, STATE_ARMED, STATE_REASON_HOST_REQUEST);
 }
 
 static void decision_in(struct core *c, const uint8_t *p)
@@ -180,12 +203,19 @@ static void decision_in(struct core *c, const uint8_t *p)
     send(c, ID_DECISION_ACK, bytes, sizeof bytes);
 }
 
+/* A tested gate opens for whatever comes: nothing may be on the belt, known to the table or not. */
+int session_may_test(const struct core *c, uint8_t output)
+{
+    if (c->state != STATE_CONFIGURED || c->part_count || c->restart_due) return 0;
+    return output != TEST_TARGET_GATE_ACCEPT || !parts_way_left(c); /* RULE tested-gate */
+}
+
 static void test_in(struct core *c, const uint8_t *p)
 {
     struct test_output wish;
     test_output_read(p, &wish);
-    if (c->state != STATE_CONFIGURED || c->part_count || wish.output > TEST_TARGET_RUN_PERMIT || !wish.duration_ms ||
-        wish.duration_ms > TEST_LIMIT_MS) {
+    if (wish.output > TEST_TARGET_RUN_PERMIT || !wish.duration_ms || wish.duration_ms > TEST_LIMIT_MS ||
+        !session_may_test(c, wish.output)) {
         session_state_changed(c, STATE_REASON_NOT_ALLOWED_NOW);
         return;
     }
@@ -225,7 +255,11 @@ void session_stats(struct core *c)
         .crc_errors = c->crc_errors, .stale_frames = c->stale_frames, .dropped_frames = c->dropped_frames,
         .oldest_event = event_oldest(c), .next_event = c->next_event,
         .config_crc = c->configured ? c->config.crc : 0, .state = c->state, .fault = c->fault,
-        .host_alive = (uint8_t)host_alive(c), .run_permit = c->run_permit,
+        .host_alive = (uint8_t)host_alive(c), .run_permit = c->run_permit, .reset = c->reset,
+        .purging = c->purging, .purge_counts = purge_counts(c), .fault_detail = c->fault_detail, .faults = c->faults,
+        .gate_edges = c->gate_edges, .missing_parts = c->missing_parts, .extra_parts = c->extra_parts,
+        .strobes_refused = c->strobes_refused, .encoder_errors = c->encoder_errors,
+        .refused_triggers = c->refused_triggers,
     };
     c->stats_tick = c->tick;
     stats_write(bytes, &stats);

@@ -1,9 +1,10 @@
 /* fs-mcu: the core as a process, wired to the simulated plant, with its serial line on a pty.
  *
- *   fs-mcu --plant FILE --link PATH [--ppm N]
+ *   fs-mcu --plant FILE --link PATH [--ppm N] [--kept FILE] [--reset REASON]
  *
  * It acts as a board with capture and compare hardware does: every sensor edge and every due count between two looks
  * at the clock is replayed in order with its own count and instant, so the scheduler's jitter moves no edge.
+ * FILE of --kept stands for memory that a reset spares, REASON (power_on, pin, watchdog ...) for the reset register.
  */
 #include "core.h"
 #include "wires.h"
@@ -15,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <termios.h>
@@ -100,10 +102,38 @@ static void serial_write(struct serial *s, struct core *core)
     }
 }
 
+static int random_boot(uint32_t *boot) { return getrandom(boot, sizeof *boot, 0) != sizeof *boot; }
+
+static uint8_t reset_reason(const char *name)
+{
+    static const char *const names[] = {"power_on", "pin", "host_request", "watchdog", "brown_out", "crash"};
+    uint8_t reason = 0;
+    while (reason < sizeof names / sizeof *names && strcmp(name, names[reason])) reason++;
+    return reason;
+}
+
+/* Map the memory that a reset spares; without a file it lasts as long as the process. */
+static struct core_retained *kept_open(const char *path)
+{
+    static struct core_retained kept;
+    if (!path) return &kept;
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0 || ftruncate(fd, sizeof kept)) return NULL;
+    void *mapped = mmap(NULL, sizeof kept, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    close(fd);
+    return mapped == MAP_FAILED ? NULL : mapped;
+}
+
 static void run(struct core *core, struct serial *serial, struct wires *wires)
 {
     uint8_t in[4096];
     while (!stop_asked) {
+        if (wires->restart) { /* as the reset of a board: what waits to be sent is gone, the line stays open */
+            uint32_t boot;
+            if (random_boot(&boot)) return;
+            wires->restart = 0;
+            core_start(core, boot, RESET_REASON_HOST_REQUEST, core->kept);
+        }
         ssize_t n = read(serial->fd, in, sizeof in);
         /* The clock after the read: what was due before these bytes came is done before they count. */
         wires_advance(wires, core, now_ns());
@@ -130,31 +160,37 @@ int main(int argc, char **argv)
     static struct core core;
     static struct serial serial;
     static struct wires wires;
-    const char *plant = NULL, *link = NULL;
+    const char *plant = NULL, *link = NULL, *memory = NULL;
+    struct core_retained *kept;
+    uint8_t reset = RESET_REASON_POWER_ON;
     uint32_t boot;
     long ppm = 0;
     for (int i = 1; i + 1 < argc; i += 2) {
         if (!strcmp(argv[i], "--plant")) plant = argv[i + 1];
         else if (!strcmp(argv[i], "--link")) link = argv[i + 1];
         else if (!strcmp(argv[i], "--ppm")) ppm = strtol(argv[i + 1], NULL, 10);
+        else if (!strcmp(argv[i], "--kept")) memory = argv[i + 1];
+        else if (!strcmp(argv[i], "--reset")) reset = reset_reason(argv[i + 1]);
         else return fail("unknown option", argv[i]);
     }
     if (!plant || !link) {
-        fputs("usage: fs-mcu --plant FILE --link PATH [--ppm N]\n", stderr);
+        fputs("usage: fs-mcu --plant FILE --link PATH [--ppm N] [--kept FILE] [--reset REASON]\n", stderr);
         return 2;
     }
+    if (reset > RESET_REASON_CRASH) return fail("no such reset for", link);
+    if (!(kept = kept_open(memory))) return fail("cannot keep memory in", memory);
     struct sigaction stop = {.sa_handler = ask_stop};
     sigaction(SIGTERM, &stop, NULL);
     sigaction(SIGINT, &stop, NULL);
     signal(SIGHUP, SIG_IGN);
     if (wires_open(&wires, plant, now_ns())) return fail("cannot use plant", plant);
     if (wires_spring(&wires)) return fail("cannot start the spring of", plant);
-    if (getrandom(&boot, sizeof boot, 0) != sizeof boot || getrandom(&wires.tick_offset, 4, 0) != 4)
+    if (random_boot(&boot) || getrandom(&wires.tick_offset, 4, 0) != 4)
         return fail("no random number for", link);
     wires.ppm = ppm;
     if (serial_open(&serial, link)) return fail("cannot open a pty at", link);
     prctl(PR_SET_TIMERSLACK, 1000ul); /* ns; the default of 50 us would show in the edges */
-    core_init(&core, boot);
+    core_start(&core, boot, reset, kept);
     run(&core, &serial, &wires);
     serial_close(&serial);
     wires_close(&wires);

@@ -14,12 +14,16 @@
 #include <unistd.h>
 
 static void belt_read(struct wires *w);
-static int next_edge(const struct wires *w, int64_t *counts);
-static int next_due(const struct wires *w, const struct core *core, int64_t *counts);
+static int next_edge(struct wires *w, int64_t *counts);
+static int next_due(struct wires *w, const struct core *core, int64_t *counts);
+static uint8_t *source(struct wires *w, int k, int64_t *enter, int64_t *leave);
 static int sensor_edge(struct wires *w, int64_t counts);
 static void parts_notice(struct wires *w);
 static void step(struct wires *w, struct core *core, uint64_t ns, int64_t counts);
 static void gate_move(struct plant *plant, uint8_t lane, uint32_t part, uint64_t ns, int64_t counts);
+
+enum { PART_SENSOR, GATE_SENSOR };
+#define SOURCES (2 * PLANT_PARTS + PLANT_EXTRAS) /* of edges: each part at either sensor, and what only the gate's sees */
 
 __extension__ typedef __int128 wide;
 
@@ -54,8 +58,11 @@ int wires_open(struct wires *w, const char *path, uint64_t now)
     w->start_ns = w->last_ns = now;
     w->last_counts = counts_at(&w->belt, now);
     parts_notice(w);
-    for (int i = 0; i < PLANT_PARTS; i++)
-        if (w->seen[i] && w->plant->parts[i].leave_counts <= w->last_counts) w->edges[i] = 2;
+    for (int k = 0; k < SOURCES; k++) {
+        int64_t enter, leave;
+        uint8_t *edges = source(w, k, &enter, &leave);
+        if (edges && leave <= w->last_counts) *edges = 2;
+    }
     gate_move(w->plant, PLANT_LANE_REJECT, 0, now, w->last_counts);
     errno = 0;
     return 0;
@@ -113,7 +120,7 @@ void wires_advance(struct wires *w, struct core *core, uint64_t now)
 
 void wires_settle(struct wires *w, struct core *core) { step(w, core, w->last_ns, w->last_counts); }
 
-uint64_t wires_next_due(const struct wires *w, const struct core *core)
+uint64_t wires_next_due(struct wires *w, const struct core *core)
 {
     int64_t due;
     if (w->belt.counts_per_s <= 0 || !next_due(w, core, &due)) return UINT64_MAX;
@@ -123,6 +130,7 @@ uint64_t wires_next_due(const struct wires *w, const struct core *core)
 static void belt_read(struct wires *w)
 {
     struct plant_belt *b = &w->plant->belt;
+    w->offset = w->plant->wires.encoder_offset;
     for (;;) {
         uint32_t seq = __atomic_load_n(&b->seq, __ATOMIC_ACQUIRE);
         struct plant_belt copy = *b;
@@ -142,29 +150,60 @@ static void parts_notice(struct wires *w)
     for (uint32_t i = 0; i < PLANT_PARTS; i++) {
         uint64_t number = w->plant->parts[i].number;
         if (!number || number > scheduled || number == w->seen[i]) continue;
-        if (w->edges[i] == 1) w->under_sensor--; /* overwritten under the sensor: the plant gave it up */
+        for (int sensor = 0; sensor < 2; sensor++) {
+            if (w->edges[sensor][i] == 1) w->under[sensor]--; /* overwritten under it: the plant gave it up */
+            w->edges[sensor][i] = 0;
+        }
         w->seen[i] = number;
-        w->edges[i] = 0;
+    }
+    scheduled = __atomic_load_n(&w->plant->wires.extras_scheduled, __ATOMIC_ACQUIRE);
+    for (int i = 0; i < PLANT_EXTRAS; i++) {
+        uint64_t number = w->plant->wires.extras[i].number;
+        if (!number || number > scheduled || number == w->seen_extra[i]) continue;
+        if (w->extra_edges[i] == 1) w->under[GATE_SENSOR]--;
+        w->extra_edges[i] = 0;
+        w->seen_extra[i] = number;
     }
 }
 
-static int next_edge(const struct wires *w, int64_t *counts)
+/* Give the state of what edge source `k` has still to bring to its sensor, and where; NULL for nothing. */
+static uint8_t *source(struct wires *w, int k, int64_t *enter, int64_t *leave)
+{
+    int sensor = k / PLANT_PARTS, i = k % PLANT_PARTS;
+    int64_t place = w->plant->wires.gate_sensor_counts;
+    if (sensor && !place) return NULL;
+    const struct plant_part *p = sensor < 2 ? &w->plant->parts[i] : &w->plant->wires.extras[i];
+    uint8_t *edges = sensor < 2 ? &w->edges[sensor][i] : &w->extra_edges[i];
+    if (!(sensor < 2 ? w->seen[i] : w->seen_extra[i]) || *edges == 2) return NULL;
+    if (sensor == GATE_SENSOR && w->plant->wires.taken[p->number % PLANT_TAKEN] == p->number && !*edges) {
+        *edges = 2;
+        return NULL;
+    }
+    *enter = p->enter_counts + (sensor == GATE_SENSOR ? place : 0);
+    *leave = p->leave_counts + (sensor == GATE_SENSOR ? place : 0);
+    return edges;
+}
+
+static int next_edge(struct wires *w, int64_t *counts)
 {
     int found = 0;
-    for (int i = 0; i < PLANT_PARTS; i++) {
-        if (!w->seen[i] || w->edges[i] == 2) continue;
-        const struct plant_part *p = &w->plant->parts[i];
-        int64_t edge = w->edges[i] ? p->leave_counts : p->enter_counts;
+    for (int k = 0; k < SOURCES; k++) {
+        int64_t enter, leave;
+        const uint8_t *edges = source(w, k, &enter, &leave);
+        if (!edges) continue;
+        int64_t edge = *edges ? leave : enter;
         if (!found++ || edge < *counts) *counts = edge;
     }
     return found;
 }
 
-static int next_due(const struct wires *w, const struct core *core, int64_t *counts)
+static int next_due(struct wires *w, const struct core *core, int64_t *counts)
 {
     int64_t core_due;
     int found = next_edge(w, counts);
-    if (core_next_due(core, &core_due) && (!found || core_due < *counts)) {
+    if (!core_next_due(core, &core_due)) return found;
+    core_due -= w->offset;
+    if (!found || core_due < *counts) {
         *counts = core_due;
         found = 1;
     }
@@ -174,21 +213,24 @@ static int next_due(const struct wires *w, const struct core *core, int64_t *cou
 /* Take the earliest edge at or before `counts`, a leaving one first, so that touching parts stay two. */
 static int sensor_edge(struct wires *w, int64_t counts)
 {
-    int best = -1;
+    uint8_t *best = NULL;
+    int best_sensor = 0;
     int64_t best_counts = 0;
-    for (int i = 0; i < PLANT_PARTS; i++) {
-        if (!w->seen[i] || w->edges[i] == 2) continue;
-        const struct plant_part *p = &w->plant->parts[i];
-        int64_t edge = w->edges[i] ? p->leave_counts : p->enter_counts;
+    for (int k = 0; k < SOURCES; k++) {
+        int64_t enter, leave;
+        uint8_t *edges = source(w, k, &enter, &leave);
+        if (!edges) continue;
+        int64_t edge = *edges ? leave : enter;
         if (edge > counts) continue;
-        if (best < 0 || edge < best_counts || (edge == best_counts && w->edges[i] > w->edges[best])) {
-            best = i;
+        if (!best || edge < best_counts || (edge == best_counts && *edges > *best)) {
+            best = edges;
+            best_sensor = k < PLANT_PARTS ? PART_SENSOR : GATE_SENSOR;
             best_counts = edge;
         }
     }
-    if (best < 0) return 0;
-    w->under_sensor += w->edges[best] ? -1 : 1;
-    w->edges[best]++;
+    if (!best) return 0;
+    w->under[best_sensor] += *best ? -1 : 1;
+    ++*best;
     return 1;
 }
 
@@ -202,18 +244,26 @@ static uint32_t part_at_gate(const struct core *core)
     return best ? best->number : 0;
 }
 
+static uint8_t level(int under, uint32_t sensor)
+{
+    return sensor == PLANT_SENSOR_WORKS ? under > 0 : sensor == PLANT_SENSOR_HIGH;
+}
+
 static void step(struct wires *w, struct core *core, uint64_t ns, int64_t counts)
 {
     struct core_outputs out;
     int64_t elapsed = (int64_t)(ns - w->start_ns);
     struct core_inputs in = {
         .tick = w->tick_offset + (uint64_t)((wide)elapsed * (1000000 + w->ppm) / 1000000000),
-        .counts = counts,
-        .part_sensor = w->under_sensor > 0,
+        .counts = counts + w->offset,
+        .encoder_errors = w->plant->wires.encoder_errors,
+        .part_sensor = level(w->under[PART_SENSOR], w->plant->wires.part_sensor),
+        .gate_sensor = level(w->under[GATE_SENSOR], w->plant->wires.gate_sensor),
     };
     w->last_ns = ns;
     w->last_counts = counts;
     core_step(core, &in, &out);
+    w->restart |= out.restart;
     for (int k = 0; k < PLANT_CAMERAS; k++) {
         if (!out.camera_line[k]) continue;
         struct plant_camera *camera = &w->plant->cameras[k];

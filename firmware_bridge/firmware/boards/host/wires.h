@@ -10,11 +10,15 @@ struct wires {
     int moving;
     uint64_t last_ns;
     int64_t last_counts;
+    int64_t offset; /* of the encoder to the belt, as at the last look */
     uint64_t tick_offset, start_ns; /* the MCU's clock has an origin and a rate of its own */
     int64_t ppm;
     uint64_t seen[PLANT_PARTS]; /* number of the part whose edges are tracked in this entry */
-    uint8_t edges[PLANT_PARTS]; /* 0 = not entered, 1 = under the sensor, 2 = left */
-    int under_sensor;
+    uint8_t edges[2][PLANT_PARTS]; /* by sensor: 0 = not entered, 1 = under the sensor, 2 = left */
+    uint64_t seen_extra[PLANT_EXTRAS];
+    uint8_t extra_edges[PLANT_EXTRAS];
+    int under[2]; /* parts under the part sensor, and under the gate's own */
+    int restart;  /* the core asked for a reset */
     uint8_t lane;
     int spring; /* held open: its end of file lets the spring go */
 };
@@ -30,5 +34,5 @@ void wires_advance(struct wires *w, struct core *core, uint64_t now);
 /* Let the outputs follow what the core just received. */
 void wires_settle(struct wires *w, struct core *core);
 /* Give the instant of the next edge or due count; UINT64_MAX when none is known. */
-uint64_t wires_next_due(const struct wires *w, const struct core *core);
+uint64_t wires_next_due(struct wires *w, const struct core *core);
 #endif
