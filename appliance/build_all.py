@@ -6,7 +6,7 @@ from pathlib import Path
 
 from appliance.build_c import CompileError
 from appliance.sim.camera.build import build as build_camera
-from firmware_bridge.build import build_core, build_host
+from firmware_bridge.build import build_core, build_cortex_m3, build_host
 from kernels.build import build as build_kernels
 
 FOLDER = Path(__file__).resolve().parent.parent / "build"
@@ -23,7 +23,17 @@ def build_all(folder: Path = FOLDER) -> tuple[Path, ...]:
         build_camera(folder / "sim.cti"),
         build_host(folder),
         build_core(folder),
+        *optional(folder),
     )
+
+
+def optional(folder: Path) -> tuple[Path, ...]:
+    """Build what a machine can do without, the image for a Cortex-M3; say on stderr what is left out and why."""
+    try:
+        return (build_cortex_m3(folder),)
+    except CompileError as error:
+        sys.stderr.write(f"firstshift: left out: {error}\n")
+        return ()
 
 
 def main() -> int:

@@ -19,6 +19,7 @@ from appliance.ports.node import Node
 from appliance.schema.actuation import Lane
 from appliance.schema.clocks import MS, EncoderCounts, HostNs, S
 from appliance.schema.command import Reply
+from appliance.schema.errors import ConfigError
 from appliance.schema.policy import Mode, Policy
 from appliance.services._authority import authority
 from appliance.services._bundles import STAGER, Bundles
@@ -313,12 +314,14 @@ class LineWorld:
             case "stage" | "activate" | "rollback" | "purge":
                 unit = "line" if action.verb == "purge" else "judge"
                 self.world.ask(unit, wish(action), self.replies.append)
-            case "take" | "extra":
+            case "take" | "extra" | "pause":
                 self._trouble_belt(action)
             case "stop" | "start":
                 self.board.set_belt(self._speed if action.verb == "start" else 0)
 
     def _trouble_belt(self, action: Action) -> None:
+        if action.verb == "pause":
+            raise ConfigError("pause parts: this world lays all its parts at the start; play the scenario with `demo`")
         if action.verb == "take":
             for _ in range(action.count):
                 self.board.take()

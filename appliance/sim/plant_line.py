@@ -125,6 +125,10 @@ class Line:
         self.report.parts = len(self._entered)
         self._next_enter = enter + round(PITCH_COUNTS * (1.0 + self._rng.uniform(-SPACING, SPACING)))
 
+    def pause(self, span_ns: int) -> None:
+        """Let no part come for a time of a running belt, after those that lie on it."""
+        self._next_enter += self.full_speed() * span_ns // S
+
     def lay_extra(self) -> None:
         """Put a part on the belt just before the gate's own sensor, between two others: nobody saw it enter."""
         here = self._plant.counts(self._clock()) + self._margin() // 10

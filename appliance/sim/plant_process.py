@@ -4,10 +4,10 @@
 
 Prints one JSON line {"event": "ready", ...} when the plant file stands and the first parts are painted, waits for the
 line `start` on stdin (or SIGUSR1), and prints {"event": "done", ...} when all parts have passed the gate. Commands, one
-a line: drop|incomplete|double CAMERA N, delay CAMERA N 50ms, unplug|replug CAMERA, belt stop|start, speed FACTOR,
-gate off (the gate lost power; only needed when the microcontroller was killed), take N (a hand takes the next N parts
-before the gate), extra (a part that nobody saw enter), slip COUNTS (of the encoder), glitch (an illegal transition
-of it), stick part|gate low|high|free, quit.
+a line: drop|incomplete|double CAMERA N, delay CAMERA N 50ms, unplug|replug CAMERA, belt stop|start, speed FACTOR, pause
+5s (no part comes), gate off (the gate lost power; only needed when the microcontroller was killed), take N (a hand takes
+the next N parts before the gate), extra (a part that nobody saw enter), slip COUNTS (of the encoder), glitch (an illegal
+transition of it), stick part|gate low|high|free, quit.
 """
 
 import argparse
@@ -90,6 +90,8 @@ def obey(command: str, plant: Plant, line: Line, now: HostNs) -> None:
             getattr(plant, fault)(_camera(camera))
         case ["belt", "stop" | "start" as wish]:
             line.held = wish == "stop"
+        case ["pause", duration]:
+            line.pause(_duration_ns(duration))
         case ["speed", factor]:
             line.speed_factor = _factor(factor)
         case ["gate", "off"]:
@@ -99,7 +101,7 @@ def obey(command: str, plant: Plant, line: Line, now: HostNs) -> None:
         case _:
             raise ConfigError(
                 f"plant command {command!r} is unknown; use drop, incomplete, double, delay, unplug, replug,"
-                " belt stop, belt start, speed, gate off, take, extra, slip, glitch, stick or quit"
+                " belt stop, belt start, pause, speed, gate off, take, extra, slip, glitch, stick or quit"
             )
 
 

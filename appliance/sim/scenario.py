@@ -17,6 +17,7 @@ A scenario is a text file, one sentence a line, `#` starts a comment:
     at 3s reset mcu                            power cycle of the microcontroller
     at 3s stop belt                            until `start belt`
     at 3s stop plc 2s                          the PLC is silent for that long
+    at 3s pause parts 5s                       nothing comes for so long, after what lies on the belt already
     at 3s take part                            a hand takes a part before the gate; `take part 3`: three of them
     at 3s extra part                           a part comes to the gate that nobody saw enter
     at 4s purge belt                           a person says that every part was taken off the belt
@@ -58,6 +59,7 @@ ACTIONS: dict[str, str] = {
     "reset": r"(?P<target>mcu)",
     "stop": r"(?P<target>belt|plc)( (?P<span>\S+))?",
     "start": r"(?P<target>belt)",
+    "pause": r"(?P<target>parts) (?P<span>\S+)",
     "take": r"(?P<target>part)( (?P<count>\d+))?",
     "extra": r"(?P<target>part)",
     "purge": r"(?P<target>belt)",

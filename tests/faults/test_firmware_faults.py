@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import mmap
 import random
@@ -17,6 +18,7 @@ import pytest
 
 from appliance.schema.clocks import MS, HostNs, S
 from appliance.schema.errors import LinkError
+from appliance.sim.plant_layout import MAGIC, VERSION, PlantLayout
 from firmware_bridge import framing, messages
 from firmware_bridge.board import PtyBoard
 from firmware_bridge.build import build_host
@@ -51,16 +53,17 @@ STATION = configuration(
 
 
 class Plant:
-    """The plant file of plant.h, version 1, at its offsets: the wires of one station, belt at 10 counts per ms."""
+    """The plant file of plant.h at its offsets: the wires of one station, belt at 10 counts per ms."""
 
-    BYTES, BELT, SCHEDULED, MOVES, PARTS, CAMERA, LOG = 32456, 16, 48, 52, 56, 6200, 7880
+    BYTES = ctypes.sizeof(PlantLayout)
+    BELT, SCHEDULED, MOVES, PARTS, CAMERA, LOG = 16, 48, 52, 56, 6200, 7880
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.file = path.open("w+b")
         self.file.truncate(self.BYTES)
         self.map = mmap.mmap(self.file.fileno(), self.BYTES)
-        struct.pack_into("<IIQ", self.map, 0, 0x544E4C50, 1, self.BYTES)
+        struct.pack_into("<IIQ", self.map, 0, MAGIC, VERSION, self.BYTES)
         self.epoch = time.monotonic_ns()
         self.parts = 0
         struct.pack_into("<IIQqq", self.map, self.BELT, 0, 0, self.epoch, 0, 10_000)
