@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import NoReturn
 
-from appliance import __version__, cli_models, cli_recipe, cli_review, cli_risk
+from appliance import __version__, cli_models, cli_plant, cli_recipe, cli_review, cli_risk
 from appliance.schema.errors import ApplianceError
 
 FINDING = 1
@@ -50,8 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     _station_arguments(check)
     check.add_argument("--json", help="also write JSON to this file, - for standard output alone")
     _camera_arguments(commands)
-    _plc_arguments(commands)
-    for area in (cli_models, cli_risk, cli_recipe, cli_review):
+    for area in (cli_plant, cli_models, cli_risk, cli_recipe, cli_review):
         area.add(commands, _command, _station_arguments)
     _audit_arguments(commands)
     bench = _command(commands, "bench", _bench, "measure; results go to bench/results/")
@@ -85,6 +84,7 @@ def _demo_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scenario", type=Path, help="text scenario: what goes wrong, and what must follow")
     parser.add_argument("--seed", type=int, help="names the parts and their order, default 1")
     parser.add_argument("--hmi", action=argparse.BooleanOptionalAction, default=True, help="live view on the terminal")
+    parser.add_argument("--plc", action=argparse.BooleanOptionalAction, default=True, help="play the PLC too")
     parser.add_argument("--state", type=Path, help="keep the station's files in this folder")
     parser.add_argument("--json", help="write the summary to this file, - for standard output")
     parser.add_argument("--width", type=int, help="columns of the camera's image, px")
@@ -99,14 +99,6 @@ def _camera_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentPar
     _station_arguments(_command(actions, "list", _camera_list, "list the cameras that the configured producers see"))
 
 
-def _plc_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    plc = commands.add_parser("plc", help="play a PLC against an appliance")
-    actions = plc.add_subparsers(metavar="ACTION", required=True)
-    conformance = _command(actions, "conformance", _plc_conformance, "play a PLC against an appliance and report")
-    conformance.add_argument("--host", required=True, help="address of the appliance")
-    conformance.add_argument("--port", type=int, default=502, help="TCP port, default 502")
-
-
 def _audit_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     audit = commands.add_parser("audit", help="check the audit chain")
     actions = audit.add_subparsers(metavar="ACTION", required=True)
@@ -119,7 +111,8 @@ def _config_path(options: argparse.Namespace) -> Path:
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from appliance.sim.demo import DemoOptions, run_demo
+    from appliance.sim.demo import run_demo
+    from appliance.sim.demo_options import DemoOptions
 
     for ending in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl-C: its processes must not outlive the demo
         signal.signal(ending, signal.default_int_handler)
@@ -133,6 +126,7 @@ def _demo(options: argparse.Namespace) -> int:
             seed=options.seed,
             parallel=options.parallel,
             live=options.hmi and sys.stderr.isatty(),
+            plc=options.plc,
             state=options.state,
             json=options.json,
             width_px=options.width,
@@ -162,16 +156,6 @@ def _camera_list(options: argparse.Namespace) -> int:
 
     print(render(config.load(_config_path(options))))  # noqa: T201
     return 0
-
-
-def _plc_conformance(options: argparse.Namespace) -> int:
-    from appliance.sim.plc_conformance import conformance
-
-    checks = conformance(options.host, options.port)
-    words = {True: "pass", False: "FAIL", None: "not tried"}
-    for check in checks:
-        print(f"{words[check.passed]:<10} {check.name}: tried {check.tried}, failed {check.failed} {check.detail}")  # noqa: T201
-    return FINDING if any(check.passed is False for check in checks) else 0
 
 
 def _audit_verify(options: argparse.Namespace) -> int:

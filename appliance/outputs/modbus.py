@@ -3,16 +3,20 @@
 The server runs in its own thread with its own event loop. Both threads share two things: the newest status block (one
 reference, replaced whole) and a bounded queue of control blocks. A read is answered in the server's thread out of one
 status block, without a wake-up of the node; so a read costs the node nothing and can never see half of an update.
+
+Between each connection and pymodbus stands a `Client` (`modbus_clients.py`), which decides who may come and stay.
 """
 
 import asyncio
 import errno
+import logging
 import os
 import socket
 import threading
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
 
 from msgspec import Struct
@@ -20,6 +24,7 @@ from pymodbus.constants import ExcCodes
 from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
+from appliance.outputs.modbus_clients import SWEEP_S, Client, Clients
 from appliance.outputs.registers import (
     CONTROL_ADDRESS,
     CONTROL_COUNT,
@@ -28,11 +33,11 @@ from appliance.outputs.registers import (
 )
 from appliance.schema.clocks import HostNs
 from appliance.schema.errors import ConfigError, LinkError
+from appliance.schema.health import Alarm
 
 BACKLOG = 256
 """Control blocks not yet taken by the node, about 4 s of a PLC that writes every 16 ms; then writes get exception 6."""
 
-_REGISTER_CODES = frozenset({3, 4, 6, 16, 22, 23})
 _EVERY_UNIT = 0
 
 
@@ -57,15 +62,22 @@ class ClientCount(Struct, frozen=True, tag=True):
 class ModbusServer:
     """Be the device `plc` of `line` (`ports.device.Device`); one thread calls it, only start and close block."""
 
-    def __init__(self, host: str, port: int) -> None:
-        """Listen; port 0 takes a free one. LinkError when the address is taken, ConfigError when it cannot be ours."""
+    def __init__(self, host: str, port: int, allow: Sequence[str] = ()) -> None:
+        """Listen; port 0 takes a free one. LinkError when the address is taken, ConfigError when it cannot be ours.
+
+        allow: addresses and networks that may connect; this computer always may.
+        """
+        logging.getLogger("pymodbus.logging").setLevel(
+            logging.CRITICAL
+        )  # a neighbour's noise must not fill the journal
         listener = _listen(host, port)
         self.port: int = listener.getsockname()[1]
         self._status: tuple[int, ...] = (0,) * STATUS_COUNT
         self._control: tuple[int, ...] = (0,) * CONTROL_COUNT
         self._arrived: deque[ControlWritten] = deque()
-        self._clients = self._clients_told = 0
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._clients = Clients(allow, self._wake)
+        self._clients_told = 0
         self._stop: asyncio.Event | None = None
         self._loop = asyncio.new_event_loop()
         self._closed = False
@@ -84,7 +96,10 @@ class ModbusServer:
         return None
 
     def read(self, now: HostNs) -> Sequence[Struct]:
-        """Take every `ControlWritten` in order, then `ClientCount` if it changed; LinkError when the server is gone."""
+        """Take every `ControlWritten` in order, then `ClientCount` if it changed, then an `Alarm` for who was refused.
+
+        LinkError when the server is gone.
+        """
         if not self._thread.is_alive():
             raise LinkError(f"plc: the Modbus server on port {self.port} has stopped; restart the service")
         try:
@@ -92,10 +107,13 @@ class ModbusServer:
         except BlockingIOError:
             return ()
         messages: list[Struct] = [self._arrived.popleft() for _ in range(len(self._arrived))]
-        clients = self._clients
+        clients = self._clients.n
         if clients != self._clients_told:
             self._clients_told = clients
             messages.append(ClientCount(clients))
+        messages += [
+            Alarm("line", f"plc_{refused.why}", refused.text, at=now) for refused in self._clients.take_refused()
+        ]
         return messages
 
     def write(self, message: Struct, now: HostNs) -> None:
@@ -105,6 +123,11 @@ class ModbusServer:
                 f"plc: {message!r:.80} is no StatusBlock of {STATUS_COUNT} words; build it with pack_status"
             )
         self._status = message.words
+
+    @property
+    def refused(self) -> int:
+        """Connections closed so far because of who they were, how many, or what they sent."""
+        return self._clients.refused
 
     def close(self) -> None:
         """Close all connections and wait for the thread; may be called twice."""
@@ -132,12 +155,15 @@ class ModbusServer:
 
     async def _serve(self, listener: socket.socket, started: "Future[None]") -> None:
         self._stop = asyncio.Event()
-        server: ModbusTcpServer = ModbusTcpServer(self._device(), trace_connect=lambda _up: self._count(server))
+        server: ModbusTcpServer = ModbusTcpServer(self._device())
         # Our own listening socket: pymodbus logs why it cannot bind and forgets the reason.
-        server.call_create = partial(self._loop.create_server, server.handle_new_connection, sock=listener)
+        server.call_create = partial(self._loop.create_server, lambda: Client(self._clients, server), sock=listener)
         await server.serve_forever(background=True)
         started.set_result(None)
-        await self._stop.wait()
+        while not self._stop.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), SWEEP_S)
+            self._clients.sweep(self._loop.time())
         await server.shutdown()
         await _settled()
 
@@ -150,7 +176,7 @@ class ModbusServer:
 
     async def _access(
         self,
-        function_code: int,
+        _function_code: int,
         start_address: int,
         address: int,
         count: int,
@@ -158,8 +184,6 @@ class ModbusServer:
         values: list[int] | list[bool] | None,
     ) -> ExcCodes | None:
         """Answer one request; between this and the answer nothing else runs in this thread."""
-        if function_code not in _REGISTER_CODES:
-            return ExcCodes.ILLEGAL_FUNCTION
         if values is None:
             place = STATUS_ADDRESS - start_address
             registers[place : place + STATUS_COUNT] = self._status
@@ -172,10 +196,6 @@ class ModbusServer:
             self._control = words
             self._announce(ControlWritten(words))
         return None
-
-    def _count(self, server: ModbusTcpServer) -> None:
-        self._clients = len(server.active_connections)
-        os.eventfd_write(self._wake, 1)
 
     def _announce(self, message: ControlWritten) -> None:
         self._arrived.append(message)

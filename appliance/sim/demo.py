@@ -13,7 +13,6 @@ from pathlib import Path
 
 import msgspec
 import zmq
-from msgspec import Struct
 
 from appliance import config
 from appliance.bus.control import ask
@@ -30,10 +29,11 @@ from appliance.sim import report, station
 from appliance.sim.broker import Broker
 from appliance.sim.collector import Collector
 from appliance.sim.day_one import Pictures, fit_day_one, install, pictures_for, pictures_of
+from appliance.sim.demo_options import DemoOptions, chosen
 from appliance.sim.live import Live
 from appliance.sim.operator import OPERATOR, Operator, Sight
 from appliance.sim.processes import Child, Children
-from appliance.sim.scenario import Action, BusFaults, Scenario, Shown, read, unmet, wish
+from appliance.sim.scenario import Action, BusFaults, Scenario, Shown, unmet, wish
 from appliance.sim.station import Layout
 from appliance.sim.summary import MATCH_COUNTS, messages_of, outstanding, summarise, waiting_of
 
@@ -58,53 +58,10 @@ DECIDE_MS = 300
 SAMPLE_SHARE = 0.01
 """Parts to accept that go to the simulated person instead."""
 
-SLOWEST_HZ, FASTEST_HZ = 0.1, 50.0
-"""Parts per second; a faster belt would need a camera and a gate that nobody builds this way."""
-
-PARTS, RATE_HZ, SEED = 200, 10.0, 1
-PARALLEL_PARTS, PARALLEL_RATE_HZ = 60, 1.0
-"""Where a person decides every part at the line."""
-
-
-class DemoOptions(Struct, frozen=True):
-    """Hold the command line of `demo`; None means not given."""
-
-    parts: int | None = None
-    rate_hz: float | None = None
-    images: Path | None = None
-    bundle: Path | None = None
-    """Judges instead of a bundle fitted on day one."""
-    scenario: Path | None = None
-    seed: int | None = None
-    live: bool = False
-    parallel: bool = False
-    """A person decides every part; the model's verdict is sealed until then."""
-    state: Path | None = None
-    json: str | None = None
-    width_px: int | None = None
-    height_px: int | None = None
-    pictures: int | None = None
-    threads: int | None = None
-
 
 def run_demo(options: DemoOptions) -> int:
     """Run the demo; gives 0 when every promise held, 1 when one did not."""
-    parts, rate_hz = (PARALLEL_PARTS, PARALLEL_RATE_HZ) if options.parallel else (PARTS, RATE_HZ)
-    scenario = read(options.scenario) if options.scenario else Scenario("none", parts, rate_hz, SEED)
-    scenario = msgspec.structs.replace(
-        scenario,
-        parts=options.parts if options.parts is not None else scenario.parts,
-        rate_hz=options.rate_hz if options.rate_hz is not None else scenario.rate_hz,
-        seed=options.seed if options.seed is not None else scenario.seed,
-    )
-    if scenario.parts < 1:
-        raise ConfigError(f"demo: {scenario.parts} parts, at least 1 is needed; give more with --parts")
-    if not SLOWEST_HZ <= scenario.rate_hz <= FASTEST_HZ:
-        raise ConfigError(
-            f"demo: {scenario.rate_hz:g} parts per second, limits are {SLOWEST_HZ:g} and {FASTEST_HZ:g}; correct --rate"
-        )
-    if scenario.seed < 0:
-        raise ConfigError(f"demo: seed {scenario.seed}, limit is 0 or more; correct --seed")
+    scenario = chosen(options)
     state = _state_folder(options.state)
     runtime = Path(tempfile.mkdtemp(prefix="firstshift-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))  # noqa: S108  tmpfs
     try:
@@ -196,7 +153,10 @@ class _Demo:
         start("mcu", station.mcu_command(layout), layout.log("mcu"), service=True)
         for unit in units(loaded):
             start(unit, station.service_command(unit, layout.config), layout.log(unit), service=True)
-        start("plc", station.plc_command(layout, loaded.config.plc.port), layout.log("plc"), service=True)
+        if self._options.plc:
+            start("plc", station.plc_command(layout, loaded.config.plc.port), layout.log("plc"), service=True)
+        else:
+            self._say(f"no PLC is played; yours finds the station at 127.0.0.1, port {loaded.config.plc.port}")
         return plant
 
     def _plant_command(self, pictures: Pictures) -> list[str]:
@@ -278,8 +238,9 @@ class _Demo:
                 self._freeze(self._child("plc"), action.span_ns)
             case "stage" | "activate" | "rollback" | "purge":
                 self._wish(action)
-            case "take" | "extra":
-                _tell(plant, f"{action.verb} {action.count}" if action.verb == "take" else "extra")
+            case "take" | "extra" | "pause":
+                words = {"take": f" {action.count}", "pause": f" {action.span_ns / 1e6:g}ms"}
+                _tell(plant, action.verb + words.get(action.verb, ""))
             case "stop" | "start":
                 _tell(plant, f"belt {action.verb}")
 

@@ -1,6 +1,6 @@
 """Play the PLC as a real Modbus TCP client in its own process.
 
-`python -m appliance.sim.plc --host H --port P --out FILE.jsonl [--ack-delay-ms D] [--poll-ms C] [--stop-after N]`
+`python -m appliance.sim.plc --host H --port P --out FILE.jsonl [--ack-delay-ms D] [--poll-ms C] [--feed-ms F]`
 reads the status block, runs `PlcProgram` on it, writes the control block when it changed, and appends one JSON line per
 result. SIGTERM and SIGINT end it with one JSON line of totals on stdout. Lines on stdin set faults while it runs:
 
@@ -76,9 +76,11 @@ class Plc:
         reset_after_ms: float,
         poll_ms: float,
         stop_after: int,
+        feed_ms: float = 0.0,
     ) -> None:
         self.totals = Totals()
         self.program = PlcProgram(ack_delay_ms, reset_after_ms)
+        self.program.feed_ns = int(feed_ms * MS) if feed_ms else None
         self._client: Any = AsyncModbusTcpClient(host, port=port, timeout=1.0, retries=0, reconnect_delay=0)
         self._out = out
         self._poll_s = poll_ms / 1000
@@ -177,6 +179,7 @@ async def _run(options: argparse.Namespace) -> Totals:
             reset_after_ms=options.reset_after_ms,
             poll_ms=options.poll_ms,
             stop_after=options.stop_after,
+            feed_ms=options.feed_ms,
         )
         with contextlib.suppress(PermissionError):  # a file or /dev/null cannot be waited for and brings no faults
             loop.add_reader(sys.stdin.fileno(), _command, plc, loop)
@@ -207,6 +210,9 @@ def main() -> None:
     parser.add_argument("--ack-delay-ms", type=float, default=0.0, help="wait before ResultAck, ms")
     parser.add_argument("--reset-after-ms", type=float, default=0.0, help="ErrorReset after this long, ms; 0 = never")
     parser.add_argument("--poll-ms", type=float, default=10.0, help="cycle time, ms")
+    parser.add_argument(
+        "--feed-ms", type=float, default=0.0, help="Trigger this often where the PLC triggers; 0 = never"
+    )
     parser.add_argument("--stop-after", type=int, default=0, help="end after this many results; 0 = never")
     totals = asyncio.run(_run(parser.parse_args()))
     sys.stdout.write(msgspec.json.encode(totals).decode() + "\n")

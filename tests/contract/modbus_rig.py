@@ -29,9 +29,16 @@ def now() -> HostNs:
 class Station:
     """Turn a handshake and a server as `line` does, in a thread; feeds parts, every third a reject, at a rate."""
 
-    def __init__(self, parts_hz: float = 0.0, parts: int = 0, posted: Sequence[Actuation] = ()) -> None:
+    def __init__(
+        self,
+        parts_hz: float = 0.0,
+        parts: int = 0,
+        posted: Sequence[Actuation] = (),
+        session: int = 1234,
+        stale_ms: int = 500,
+    ) -> None:
         self.server = ModbusServer(HERE, 0)
-        self.handshake = Handshake(1234, now())
+        self.handshake = Handshake(session, now(), stale_ms=stale_ms)
         for fact in posted:
             self.handshake.post(fact, Detail(), now())
         self.acknowledged: list[PlcAcknowledged] = []
