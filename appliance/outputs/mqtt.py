@@ -1,28 +1,51 @@
 """Bring the outbox to an MQTT broker: QoS 1, MQTT 5, or 3.1.1 where the broker knows no better.
 
-paho runs its network in its own thread; its callbacks only put events into a queue and wake the loop. A row leaves the
-outbox when its PUBACK carries no failure code: an access-control denial shows nowhere else, `publish` and
-`is_published` both claim success then.
+A row leaves the outbox when its PUBACK carries no failure code: an access-control denial shows nowhere else. Each
+connection begins anew with the oldest row of each topic, so order is kept whatever became of the one before.
 """
 
-import os
-from collections import deque
+import random
+import select
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
 import structlog
 from msgspec import Struct
-from paho.mqtt.client import Client, MQTTMessageInfo
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
-from paho.mqtt.reasoncodes import ReasonCode
 
-from appliance.outputs.outbox import Outbox, Waiting
+from appliance.config_plant import Mqtt
+from appliance.outputs.backoff import Backoff
+from appliance.outputs.channels import OutboxGrew
+from appliance.outputs.mqtt_desk import ANSWER_SCHEMA, Desk, Received, Repeat, Response
+from appliance.outputs.mqtt_flight import Flight
+from appliance.outputs.mqtt_pace import Pace
+from appliance.outputs.mqtt_state import MqttState
+from appliance.outputs.mqtt_station import StationState
+from appliance.outputs.mqtt_wire import (
+    V5,
+    V311,
+    Answered,
+    Connected,
+    Disconnected,
+    Event,
+    Failed,
+    Mailbox,
+    Message,
+    Opened,
+    Subscribed,
+    Target,
+    Wire,
+)
+from appliance.outputs.mqtt_wishes import Answer, Wish
+from appliance.outputs.outbox import Outbox
+from appliance.outputs.part_report import Identity
+from appliance.outputs.plant_messages import STATE_SCHEMA, offline_payload
+from appliance.outputs.tls import certificate_component, client_context, why
 from appliance.ports.clock import Clock
 from appliance.schema.clocks import HostNs, S
 from appliance.schema.errors import StoreError
+from appliance.schema.line import LineState
 
 WINDOW = 20
 """Messages in flight; the receive maximum a Mosquitto grants by default."""
@@ -34,296 +57,331 @@ ANSWER_LIMIT = 2 * S
 """An older broker may neither answer nor close a CONNECT it does not understand; then the other version is tried."""
 
 RECONNECT_S = (0.2, 30.0)
-CONNECT_TIMEOUT_S = 3.0
-FIRST_PAUSE = 1 * S
-LONGEST_PAUSE = 60 * S
 TURN = 1 * S
-"""Pause between looks at expiry and at rows that nobody announced."""
+"""Pause between looks at expiry, at rows that nobody announced and at the station's state."""
+
+STEADY = 1 * S
+"""A connection that lasted shorter is no success: two clients of one name would throw each other out without pause."""
+
+ANSWER_EXPIRY_S = 60
+GOODBYE = 1 * S
 
 log = structlog.get_logger()
 
 
-class OutboxGrew(Struct, frozen=True, tag=True):
-    """Tell the output that the outbox holds something new."""
-
-
-class MqttState(Struct, frozen=True, tag=True):
-    """State how the connection is doing; sent at every change."""
-
-    connected: bool = False
-    protocol: str = ""
-    """`5` or `3.1.1`; empty before the first connection."""
-    fault: str = ""
-    """Why there is no connection."""
-    denied: str = ""
-    """What the broker refused, and its reason; empty when it takes everything."""
-    expired: int = 0
-    """Messages given up in this run because their expiry passed."""
-    unnoted: str = ""
-    """Why the outbox cannot note the broker's answers; they are kept, and their messages are not sent again."""
-
-
-class _Opened(Struct, frozen=True):
-    pass
-
-
-class _Connected(Struct, frozen=True):
-    code: int
-    reason: str
-
-
-class _Disconnected(Struct, frozen=True):
-    reason: str
-
-
-class _Unreachable(Struct, frozen=True):
-    pass
-
-
-class _Answered(Struct, frozen=True):
-    mid: int
-    is_failure: bool
-    reason: str
-
-
 class MqttOutput:
-    """Own the connection to one broker; a Device: called from the loop's thread, never blocks but in `close`."""
+    """Own the connection to one broker; a Device: called from the loop's thread, blocks in `close` only."""
 
-    def __init__(self, outbox: Outbox, host: str, port: int, prefix: str, keepalive_s: int, clock: Clock) -> None:
-        """`prefix`: `insp/v1/<site>/<line>/<station>`; also names the client, so that a second one shows."""
+    def __init__(
+        self, outbox: Outbox, mqtt: Mqtt, identity: Identity, clock: Clock, chance: random.Random | None = None
+    ) -> None:
+        """Take what to send, where and as whom; the topics' prefix names the client too, so that a second one shows."""
         self._outbox = outbox
-        self._address = (host, port)
-        self._prefix = prefix
-        self._keepalive_s = keepalive_s
+        self._mqtt = mqtt
+        self._identity = identity
         self._clock = clock
+        self._chance = chance or random.Random()
+        self._state_topic = f"{identity.prefix}/state"
+        self._desk = Desk(identity.prefix)
         self._state = MqttState()
         self._told = MqttState(connected=True)
-        self._events: deque[tuple[int, Struct]] = deque()
-        self._sent: dict[int, Waiting | None] = {}  # mid -> row, None for our own state message
-        self._unnoted: list[_Answered] = []
+        self._mail = Mailbox()
         self._generation = 0
-        self._protocol = MQTTProtocolVersion.MQTTv5
-        self._client: Client | None = None
-        self._unanswered_since: HostNs | None = None
-        self._pause = 0
-        self._quiet_until = HostNs(0)
+        self._protocol = V5
+        self._wire: Wire | None = None
+        self._again_at = HostNs(0)
+        self._backoff = Backoff(*RECONNECT_S, self._chance)
+        self._opened_at: HostNs | None = None
+        self._connected_at = HostNs(0)
+        self._window = WINDOW
+        self._flight = Flight(outbox)
+        self._others: dict[int, str] = {}  # topics of states and answers that are not acknowledged
+        self._paces: dict[str, Pace] = {}
         self._turn_at = HostNs(0)
-        self._ready = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._station = StationState(identity, outbox, clock)
 
     def fileno(self) -> int:
-        """Descriptor that is readable when the broker answered."""
-        return self._ready
+        """Descriptor that is readable when the broker said something."""
+        return self._mail.descriptor
 
     @property
     def wake_at(self) -> HostNs | None:
-        """Next look at the outbox."""
-        return self._turn_at
+        """Next look at the outbox, or next attempt to connect."""
+        return self._turn_at if self._wire is not None else min(self._turn_at, self._again_at)
 
-    def read(self, now: HostNs) -> Sequence[MqttState]:
-        """Handle the broker's answers and send what the window allows; gives the state when it changed."""
-        if self._ready < 0:
+    def read(self, now: HostNs) -> Sequence[MqttState | Wish]:
+        """Handle what the broker said and send what the window allows; gives wishes, and the state when it changed."""
+        if self._mail.descriptor < 0:
             return ()
-        self._clear()
-        if self._client is None:
-            self._connect()
-        while self._events:
-            generation, event = self._events.popleft()
-            if generation == self._generation:
-                self._handle(event, now)
-        if self._unanswered_since is not None and now >= self._unanswered_since + ANSWER_LIMIT:
-            self._switch_protocol("no answer to CONNECT")
+        wishes = [
+            wish
+            for generation, event in self._mail.take()
+            if generation == self._generation
+            for wish in self._handle(event, now)
+        ]
+        if self._opened_at is not None and now >= self._opened_at + ANSWER_LIMIT:
+            self._on_unanswered(now)
         if now >= self._turn_at:
             self._turn_at = HostNs(now + TURN)
-            self._catch_up(now)
+            self._turn(now)
+        if self._wire is None and now >= self._again_at:
+            self._connect()
+        self._note()
         self._send(now)
         if self._state == self._told:
-            return ()
+            return wishes
         self._told = self._state
-        return (self._state,)
+        return [*wishes, self._state]
 
     def write(self, message: Struct, now: HostNs) -> None:
-        """Send what the outbox holds."""
-        self._send(now)
+        """Take the line's state, an owner's answer, or word that the outbox grew."""
+        match message:
+            case LineState():
+                self._station.hear(message, now)
+                self._send(now)
+            case Answer():
+                self._respond(self._desk.answered(message))
+            case OutboxGrew():
+                self._send(now)
 
     def close(self) -> None:
-        """Say goodbye and end paho's thread; waits up to 3 s for a connection attempt in progress."""
-        if self._ready < 0:
+        """Say goodbye and end the connection's threads; waits up to 6 s for a connection attempt in progress."""
+        if self._mail.descriptor < 0:
             return
-        if self._state.connected and self._client is not None:
-            goodbye = self._publish_state(is_online=False)
-            if goodbye is not None:
-                _wait_for(goodbye)
-        self._stop()
-        os.close(self._ready)
-        self._ready = -1
+        if self._wire is not None:
+            if self._state.connected:  # the broker's will stays silent after a goodbye
+                offline = offline_payload(self._identity)
+                self._wire.publish(self._own(self._state_topic, offline), retain=True)
+                self._take_last_answers()
+            self._wire.stop(orderly=self._state.connected)
+            self._wire = None
+        self._note()
+        self._mail.close()
+
+    def _take_last_answers(self) -> None:
+        """Wait a moment for what is in flight, so that it need not be sent again at the next start."""
+        until = self._clock.now() + GOODBYE
+        while not self._flight.is_answered and (left := until - self._clock.now()) > 0:
+            select.select([self._mail.descriptor], [], [], left / S)
+            for generation, event in self._mail.take():
+                if generation == self._generation and isinstance(event, Answered):
+                    self._on_answered(event, self._clock.now())
 
     def _connect(self) -> None:
         self._generation += 1
-        generation = self._generation
-        is_5 = self._protocol is MQTTProtocolVersion.MQTTv5
-        name = self._prefix.replace("/", "-")
-        client = Client(
-            CallbackAPIVersion.VERSION2, client_id=name, protocol=self._protocol, clean_session=None if is_5 else True
+        prefix = self._identity.prefix
+        commands = (f"{prefix}/cmd/+", f"{prefix}/cmd/+/+") if self._mqtt.commands else ()
+        target = Target(
+            self._mqtt.host,
+            self._mqtt.port,
+            prefix.replace("/", "-"),
+            self._mqtt.keepalive_s,
+            self._state_topic,
+            offline_payload(self._identity),
+            commands,
         )
-        client.max_inflight_messages_set(WINDOW)
-        client.reconnect_delay_set(*RECONNECT_S)
-        client.connect_timeout = CONNECT_TIMEOUT_S
-        client.will_set(f"{self._prefix}/state", b'{"online":false}', qos=1, retain=True)
+        tell = partial(self._mail.put, self._generation)
+        self._wire = Wire(target, self._protocol, partial(client_context, self._mqtt), tell, self._clock, WINDOW)
 
-        def on_socket_open(_client: Client, _data: Any, _socket: Any) -> None:
-            self._event(generation, _Opened())
+    def _drop(self, now: HostNs, *, pause: bool = True) -> None:
+        """Give the connection up; nothing that was in flight is forgotten by the outbox."""
+        if self._wire is not None:
+            self._wire.stop(orderly=False)
+            self._wire = None
+        self._opened_at = None
+        self._generation += 1  # what the old wire still says is heard no more
+        self._flight.clear()
+        self._others.clear()
+        self._station.forget()
+        for pace in self._paces.values():
+            pace.reset()
+        self._again_at = HostNs(now + int(self._backoff.next() * S)) if pause else now
 
-        def on_connect(_client: Client, _data: Any, _flags: Any, code: ReasonCode, _properties: Any) -> None:
-            self._event(generation, _Connected(code.value, str(code)))
-
-        def on_disconnect(_client: Client, _data: Any, _flags: Any, code: ReasonCode, _properties: Any) -> None:
-            self._event(generation, _Disconnected(str(code)))
-
-        def on_connect_fail(_client: Client, _data: Any) -> None:
-            self._event(generation, _Unreachable())
-
-        def on_publish(_client: Client, _data: Any, mid: int, code: ReasonCode, _properties: Any) -> None:
-            self._event(generation, _Answered(mid, code.is_failure, str(code)))
-
-        client.on_socket_open = on_socket_open
-        client.on_connect = on_connect
-        client.on_disconnect = on_disconnect
-        client.on_connect_fail = on_connect_fail
-        client.on_publish = on_publish
-        client.connect_async(self._address[0], self._address[1], keepalive=self._keepalive_s)
-        client.loop_start()
-        self._client = client
-
-    def _stop(self) -> None:
-        if self._client is not None:
-            self._client.disconnect()
-            self._client.loop_stop()
-            self._client = None
-
-    def _event(self, generation: int, event: Struct) -> None:
-        """Hand an event over from paho's thread."""
-        self._events.append((generation, event))
-        if self._ready >= 0:
-            os.eventfd_write(self._ready, 1)
-
-    def _handle(self, event: Struct, now: HostNs) -> None:
-        self._unanswered_since = now if isinstance(event, _Opened) else None
+    def _handle(self, event: Event, now: HostNs) -> Sequence[Wish]:
+        if isinstance(event, Received):
+            return self._on_received(event, now)
+        if isinstance(event, Answered):
+            self._on_answered(event, now)
+            return ()
+        self._opened_at = now if isinstance(event, Opened) else None
         match event:
-            case _Connected(code=0):
-                self._on_connected()
-            case _Connected(code=code) if code in UNSUPPORTED:
-                self._switch_protocol(event.reason)
-            case _Connected(reason=reason):
-                self._change(connected=False, fault=f"broker {self._where} refused the connection: {reason}")
-            case _Unreachable():
-                self._change(connected=False, fault=f"broker {self._where} cannot be reached")
-            case _Disconnected(reason=reason):
-                self._on_disconnected(reason)
-            case _Answered():
-                self._on_answered(event, now)
+            case Connected(code=0):
+                self._on_connected(event, now)
+            case Connected(code=code) if code in UNSUPPORTED:
+                self._switch_protocol(event.reason, now)
+            case Connected():
+                text = f"broker {self._where} refused the connection: {event.reason}"
+                self._gone(text, "let this client in: [mqtt] certificate, or the broker's rules", now)
+            case Failed():
+                cause, remedy = why(event.error)
+                self._gone(f"broker {self._where} cannot be reached: {cause}", remedy, now)
+            case Disconnected():
+                self._on_disconnected(event, now)
+            case Subscribed():
+                refusal = f"broker refuses the command topics: {event.refusal}" if event.refusal else ""
+                self._change(unheard=refusal)
+        return ()
 
-    def _on_connected(self) -> None:
-        protocol = "5" if self._protocol is MQTTProtocolVersion.MQTTv5 else "3.1.1"
-        self._change(connected=True, protocol=protocol, fault="")
+    def _on_connected(self, event: Connected, now: HostNs) -> None:
+        protocol = "5" if self._protocol is V5 else "3.1.1"
+        unheard = "commands are not heard, the broker speaks MQTT 3.1.1" if self._mqtt.commands else ""
+        self._change(
+            connected=True, protocol=protocol, fault="", remedy="", unheard="" if self._protocol is V5 else unheard
+        )
+        self._window = min(WINDOW, event.window or WINDOW)
+        self._connected_at = now
         log.info("broker_connected", broker=self._where, protocol=protocol)
-        self._publish_state(is_online=True)
 
-    def _on_disconnected(self, reason: str) -> None:
-        was_connected = self._state.connected
-        if not was_connected and not self._state.fault and not self._state.protocol:
+    def _on_unanswered(self, now: HostNs) -> None:
+        if self._state.protocol == "5":  # it knew the newer version: it is away, not old
+            self._gone(f"broker {self._where} does not answer", "look at the network and the broker's log", now)
+        else:
+            self._switch_protocol("no answer to CONNECT", now)
+
+    def _on_disconnected(self, event: Disconnected, now: HostNs) -> None:
+        if not (self._state.connected or self._state.protocol == "5" or event.logged or self._mqtt.ca):
             # Closed before any answer: an older broker that chokes on the newer CONNECT does that too.
-            self._switch_protocol(reason)
+            self._switch_protocol(event.reason, now)
             return
-        fault = self._state.fault if not was_connected else f"broker {self._where} is gone: {reason}"
-        self._change(connected=False, fault=fault)
+        cause, remedy = why(event.logged or event.reason)
+        if self._state.connected and now < self._connected_at + STEADY and not event.logged:
+            remedy = "see whether another client has this station's name, and the broker's log"
+        self._gone(f"broker {self._where} is gone: {cause}", remedy, now)
 
-    def _switch_protocol(self, reason: str) -> None:
-        is_5 = self._protocol is MQTTProtocolVersion.MQTTv5
-        self._protocol = MQTTProtocolVersion.MQTTv311 if is_5 else MQTTProtocolVersion.MQTTv5
+    def _gone(self, fault: str, remedy: str, now: HostNs) -> None:
+        if self._state.connected:
+            self._protocol = V5  # it may be another broker, or the same one made new
+            if now >= self._connected_at + STEADY:
+                self._backoff.reset()
+        self._change(connected=False, fault=fault, remedy=remedy)
+        self._drop(now)
+
+    def _switch_protocol(self, reason: str, now: HostNs) -> None:
+        self._protocol = V311 if self._protocol is V5 else V5
         log.warning("protocol_switched", broker=self._where, reason=reason, to=self._protocol.name)
-        self._unanswered_since = None
-        self._stop()
-        self._connect()
+        self._drop(now, pause=False)
 
-    def _catch_up(self, now: HostNs) -> None:
-        """Note what a full disk kept from being noted, and give up what has expired."""
-        answers, self._unnoted = self._unnoted, []
+    def _turn(self, now: HostNs) -> None:
+        """Give up what has expired and a connection that only seems to be one."""
+        utc = self._clock.utc()
+        self._change(certificate=certificate_component(self._mqtt, "mqtt", utc))
         try:
-            expired = self._outbox.expire(self._clock.utc())
+            expired = self._outbox.expire(utc)
         except StoreError as error:
-            self._unnoted = answers
             self._change(unnoted=str(error))
+        else:
+            self._change(
+                expired=self._state.expired + expired, unnoted="" if self._flight.is_noted else self._state.unnoted
+            )
+        if not self._state.connected or self._wire is None:
             return
-        self._change(expired=self._state.expired + expired, unnoted="")
-        for answer in answers:
-            self._on_answered(answer, now)
+        silence = self._flight.silence(now)
+        if silence > self._mqtt.keepalive_s * S:
+            fault = f"broker {self._where} acknowledges nothing since {silence // S} s"
+            self._gone(fault, "look at the network between station and broker", now)
+        elif not self._wire.lives:
+            self._gone(f"broker {self._where} broke the protocol", "see the broker's log", now)
 
-    def _on_answered(self, answer: _Answered, now: HostNs) -> None:
-        if answer.mid not in self._sent:
+    def _on_answered(self, answer: Answered, now: HostNs) -> None:
+        topic = self._flight.answer(answer.mid, is_failure=answer.is_failure) or self._others.pop(answer.mid, None)
+        if topic is None:
             return
-        row = self._sent[answer.mid]
+        pace = self._pace(topic)
+        if answer.is_failure:
+            pace.refused(answer.reason, now)
+            if topic == self._state_topic:
+                self._station.forget()
+        else:
+            pace.accepted()
+        denied = tuple(f"{name}: {pace.denied}" for name, pace in sorted(self._paces.items()) if pace.denied)
+        self._change(denied=denied, overtaken=sum(pace.overtaken for pace in self._paces.values()))
+
+    def _note(self) -> None:
+        """Put what the broker said into the outbox; what a full disk keeps out waits, and its rows are not sent."""
+        if self._flight.is_noted:
+            return
         try:
-            if row is not None:
-                (self._outbox.refused if answer.is_failure else self._outbox.done)(row.id)
+            self._flight.note()
         except StoreError as error:
-            self._unnoted.append(answer)
             self._change(unnoted=str(error))
-            return
-        del self._sent[answer.mid]
-        if not answer.is_failure:
-            if row is not None:
-                self._pause = 0
-                self._change(denied="")
-            return
-        topic = row.topic if row is not None else f"{self._prefix}/state"
-        if now >= self._quiet_until:
-            self._pause = min(LONGEST_PAUSE, self._pause * 2 or FIRST_PAUSE)
-            self._quiet_until = HostNs(now + self._pause)
-        self._change(denied=f"{topic}: {answer.reason}")
+        else:
+            self._change(unnoted="")
 
     def _send(self, now: HostNs) -> None:
-        if self._client is None or not self._state.connected or now < self._quiet_until:
+        if self._wire is None or not self._state.connected:
             return
-        window = 1 if self._state.denied else WINDOW  # one row tests whether the broker has changed its mind
-        rows = [row.id for row in self._sent.values() if row is not None]
-        for row in self._outbox.pending(window - len(rows), rows):
-            info = self._client.publish(row.topic, row.payload, qos=1, properties=self._properties(row))
-            self._sent[info.mid] = row
+        try:
+            self._send_state(now)
+            self._send_rows(now)
+        except StoreError as error:
+            self._change(unnoted=str(error))
 
-    def _properties(self, row: Waiting) -> Properties | None:
-        if self._protocol is not MQTTProtocolVersion.MQTTv5:
-            return None
-        properties = Properties(PacketTypes.PUBLISH)
-        properties.ContentType = "application/json"
-        properties.MessageExpiryInterval = max(1, (row.expires - self._clock.utc()) // S)
-        properties.UserProperty = list(row.properties)
-        return properties
+    def _send_rows(self, now: HostNs) -> None:
+        if self._wire is None:
+            return
+        free = self._window - len(self._flight) - len(self._others)
+        for topic in self._outbox.topics() if free > 0 else ():
+            pace = self._pace(topic)
+            room = min(free, pace.room(self._window, now))
+            for row in self._outbox.pending(room, self._flight.rows(), topic):
+                expiry_s = max(1, (row.expires - self._clock.utc()) // S)
+                mid = self._wire.publish(Message(topic, row.payload, row.properties, expiry_s))
+                self._flight.add(mid, row, now)
+                pace.sent()
+                free -= 1
 
-    def _publish_state(self, *, is_online: bool) -> MQTTMessageInfo | None:
-        if self._client is None:
-            return None
-        payload = msgspec.json.encode({"online": is_online, "utc_ns": self._clock.utc()})
-        info = self._client.publish(f"{self._prefix}/state", payload, qos=1, retain=True)
-        self._sent[info.mid] = None
-        return info
+    def _send_state(self, now: HostNs) -> None:
+        """Send the newest state when it changed; at most one is on its way."""
+        pace = self._pace(self._state_topic)
+        if self._wire is None or pace.flying or pace.room(1, now) < 1:
+            return
+        payload = self._station.payload(now)
+        if payload is not None:
+            self._others[self._wire.publish(self._own(self._state_topic, payload), retain=True)] = self._state_topic
+            pace.sent()
+
+    def _on_received(self, received: Received, now: HostNs) -> Sequence[Wish]:
+        match self._desk.take(received, now):
+            case Wish() as wish:
+                log.info("command_received", topic=received.topic, command=type(wish.command).__name__)
+                return (wish,)
+            case Repeat() as repeat:
+                self._repeat(repeat)
+            case Response() as response:
+                log.warning("command_refused", topic=received.topic, answer=response.payload.decode())
+                self._respond(response)
+        return ()
+
+    def _repeat(self, repeat: Repeat) -> None:
+        wish = repeat.wish
+        try:
+            topic = f"{self._identity.prefix}/{wish.topic}"
+            again = self._outbox.again(topic, wish.first, wish.count, self._clock.utc())
+        except StoreError as error:
+            self._respond(self._desk.repeated(repeat.ticket, None, str(error)))
+            return
+        log.info("results_repeated", topic=wish.topic, first=wish.first, waiting=again.waiting)
+        self._respond(self._desk.repeated(repeat.ticket, again))
+
+    def _respond(self, response: Response | None) -> None:
+        if response is None or self._wire is None or not self._state.connected:
+            return
+        properties = (("schema", ANSWER_SCHEMA),)
+        message = Message(response.topic, response.payload, properties, ANSWER_EXPIRY_S, response.correlation)
+        mid = self._wire.publish(message)
+        self._others[mid] = f"{self._identity.prefix}/answer"
+        self._pace(self._others[mid]).sent()
+
+    def _own(self, topic: str, payload: bytes) -> Message:
+        properties = (("schema", STATE_SCHEMA), ("recipe_sha256", self._identity.recipe_sha256))
+        return Message(topic, payload, properties)
+
+    def _pace(self, topic: str) -> Pace:
+        return self._paces.setdefault(topic, Pace(self._chance))
 
     def _change(self, **fields: Any) -> None:
         self._state = msgspec.structs.replace(self._state, **fields)
 
     @property
     def _where(self) -> str:
-        return f"{self._address[0]}:{self._address[1]}"
-
-    def _clear(self) -> None:
-        try:
-            os.eventfd_read(self._ready)
-        except BlockingIOError:
-            return
-
-
-def _wait_for(info: MQTTMessageInfo) -> None:
-    """Wait a moment for the goodbye; a broker that is gone by now sends our will instead."""
-    try:
-        info.wait_for_publish(1.0)
-    except (RuntimeError, ValueError):
-        return
+        return f"{self._mqtt.host}:{self._mqtt.port}"

@@ -58,6 +58,8 @@ class PartReport(Struct, frozen=True, tag=True):
     decided: UtcNs | None
     actuated: UtcNs
     replayed: bool
+    job: str = ""
+    """Id of the client's job that covered the part; empty: none."""
 
     @property
     def good(self) -> bool:
@@ -74,6 +76,7 @@ class PartFacts:
     """Hold what is known of a part until its actuation is told."""
 
     entered: HostNs | None = None
+    job: str = ""
     exposed: HostNs | None = None
     """Its last camera trigger."""
     result: InspectionResult | None = None
@@ -90,7 +93,8 @@ class PartJoin:
         """Take a fact; False when it is none of a part before its gate."""
         match message:
             case PartEntered():
-                self._of(message.part).entered = message.at
+                part = self._of(message.part)
+                part.entered, part.job = message.at, message.job
             case PartExposed():
                 part = self._of(message.part)
                 part.exposed = max(message.at, part.exposed or message.at)
@@ -152,4 +156,5 @@ def report(identity: Identity, actuation: Actuation, part: PartFacts, utc_now: U
         decided=utc(verdict.decided) if verdict else None,
         actuated=utc(actuation.at),
         replayed=actuation.replayed,
+        job=part.job,
     )

@@ -1,19 +1,77 @@
-"""Write the messages the plant reads: one per actuation, one per alarm."""
+"""Write the messages the plant reads on MQTT: one per actuation, one per alarm, and the station's state."""
 
 import math
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
+import msgspec
+from msgspec import Struct
+
+from appliance.outputs.channels import Heard
 from appliance.outputs.outbox import ALARM, RESULT, Entry
 from appliance.outputs.part_report import Identity, PartReport
 from appliance.schema.actuation import HandActuation
 from appliance.schema.clocks import HostNs, S, UtcNs
 from appliance.schema.health import Alarm
+from appliance.schema.line import LineState
 from appliance.schema.review import ManualVerdict
 
 SCHEMA = "firstshift.result.1"
 MANUAL_SCHEMA = "firstshift.manual.1"
 HAND_SCHEMA = "firstshift.hand.1"
 ALARM_SCHEMA = "firstshift.alarm.1"
+STATE_SCHEMA = "firstshift.state.1"
+
+TEXT_LIMIT = 4000
+"""Characters of an alarm's text: a message that no broker takes would hold up its topic for ever."""
+
+
+def entries(identity: Identity, message: Struct, heard: Heard) -> Sequence[Entry]:
+    """Give the rows of a fact; none for what the plant is not told here."""
+    match message:
+        case PartReport():
+            return (result_entry(identity, message, heard.utc),)
+        case ManualVerdict():
+            return (manual_entry(identity, message, heard.utc, heard.now),)
+        case HandActuation():
+            return (hand_entry(identity, message, heard.utc, heard.now),)
+        case Alarm():
+            return (alarm_entry(identity, message, heard),)
+    return ()
+
+
+def state_payload(identity: Identity, line: LineState | None) -> dict[str, Any]:
+    """Give the station's state while it is online; `line` is None where nothing is heard of the line: never ready."""
+    head = {"schema": STATE_SCHEMA, "online": True, "station": identity.station}
+    if line is None:
+        cause = "nothing is heard of the line"
+        recipe = {"recipe": identity.recipe, "recipe_sha256": identity.recipe_sha256}
+        return {**head, "mode": None, "ready": False, "cause": cause, "remedy": "firstshift check", **recipe}
+    return {
+        **head,
+        "mode": line.mode.value,
+        "handshake": line.handshake,
+        "ready": line.ready,
+        "busy": line.busy,
+        "job": line.job,
+        "error": line.error,
+        "cause": line.cause,
+        "remedy": line.remedy,
+        "sync_lost": line.sync_lost,
+        "plc_alive": line.plc_alive,
+        "recipe": line.recipe or identity.recipe,
+        "recipe_sha256": line.recipe_sha256 or identity.recipe_sha256,
+        "recipe_number": line.recipe_number,
+        "recipe_hash": f"{line.recipe_hash:08x}",
+    }
+
+
+def offline_payload(identity: Identity) -> bytes:
+    """Give the station's state once it is gone; also its last will."""
+    return msgspec.json.encode(
+        {"schema": STATE_SCHEMA, "online": False, "station": identity.station, "mode": None, "ready": False}
+    )
 
 
 def result_entry(identity: Identity, told: PartReport, utc_now: UtcNs) -> Entry:
@@ -30,6 +88,7 @@ def result_entry(identity: Identity, told: PartReport, utc_now: UtcNs) -> Entry:
         "reasons": list(told.reasons),
         "bundle": told.bundle or None,
         "precision": told.precision or None,
+        "job": told.job or None,
         "recipe": told.recipe,
         "recipe_sha256": told.recipe_sha256,
         "latency_ms": None if math.isnan(told.latency_ms) else told.latency_ms,
@@ -72,22 +131,20 @@ def hand_entry(identity: Identity, hand: HandActuation, utc_now: UtcNs, now: Hos
     return Entry(key, RESULT, f"{identity.prefix}/hand", payload, *_delivery(identity, HAND_SCHEMA, utc_now))
 
 
-def alarm_entry(
-    identity: Identity, topic: str, source: tuple[str, int, int] | None, alarm: Alarm, utc_now: UtcNs, now: HostNs
-) -> Entry:
+def alarm_entry(identity: Identity, alarm: Alarm, heard: Heard) -> Entry:
     """Give the message that tells an alarm."""
-    place = f"{source[1]}:{source[2]}" if source else f"at:{alarm.at}:{alarm.kind}:{alarm.part}"
+    place = f"{heard.source[1]}:{heard.source[2]}" if heard.source else f"at:{alarm.at}:{alarm.kind}:{alarm.part}"
+    key = f"{heard.topic}:{place}"
     payload = {
         "schema": ALARM_SCHEMA,
-        "alarm_id": f"{topic}:{place}",
+        "alarm_id": key,
         "unit": alarm.unit,
         "kind": alarm.kind,
-        "text": alarm.text,
+        "text": alarm.text[:TEXT_LIMIT],
         "part": alarm.part,
-        "raised": _utc(alarm.at or now, utc_now, now),
+        "raised": _utc(alarm.at or heard.now, heard.utc, heard.now),
     }
-    key = f"{topic}:{place}"
-    return Entry(key, ALARM, f"{identity.prefix}/alarm", payload, *_delivery(identity, ALARM_SCHEMA, utc_now))
+    return Entry(key, ALARM, f"{identity.prefix}/alarm", payload, *_delivery(identity, ALARM_SCHEMA, heard.utc))
 
 
 def _delivery(identity: Identity, schema: str, utc_now: UtcNs) -> tuple[tuple[tuple[str, str], ...], UtcNs]:

@@ -13,13 +13,17 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from appliance.outputs.mqtt import MqttOutput, OutboxGrew
+from appliance.config_plant import Mqtt
+from appliance.outputs.channels import OutboxGrew
+from appliance.outputs.mqtt import MqttOutput
 from appliance.outputs.outbox import Entry, Outbox
+from appliance.outputs.part_report import Identity
 from appliance.sim.broker import EMBEDDED, MOSQUITTO, Broker, mosquitto_path
 
 needs_mosquitto = pytest.mark.skipif(not mosquitto_path(), reason="mosquitto is not installed")
 KINDS = [pytest.param(MOSQUITTO, marks=needs_mosquitto), EMBEDDED]
 PREFIX = "insp/v1/site/line/cell-4"
+IDENTITY = Identity(PREFIX, "caps", "ab" * 32, "c0ffee", 604_800, 42)
 LIMIT_S = 20.0
 
 
@@ -53,7 +57,7 @@ def broker_of(kind, folder, access_list=""):
 
 @contextmanager
 def output_to(broker, outbox):
-    output = MqttOutput(outbox, "127.0.0.1", broker.port, PREFIX, 5, CLOCK)
+    output = MqttOutput(outbox, Mqtt("127.0.0.1", broker.port, 5), IDENTITY, CLOCK)
     try:
         yield output
     finally:
@@ -203,14 +207,14 @@ def test_a_denied_topic_keeps_its_rows_and_names_the_reason(tmp_path, outbox):
         broker_of(MOSQUITTO, tmp_path, f"topic write {PREFIX}/state\n") as broker,
         output_to(broker, outbox) as output,
     ):
-        denied = run_until(output, lambda: output._state.denied != "")
+        denied = run_until(output, lambda: output._state.denied)
         during = outbox.counts
         broker.allow(allowed)
         run_until(output, lambda: outbox.counts.pending == 0)
 
-    assert f"{PREFIX}/result: Not authorized" == denied[-1].denied
+    assert (f"{PREFIX}/result: Not authorized",) == denied[-1].denied
     assert (30, 0) == (during.pending, during.acked)
-    assert (30, "") == (outbox.counts.acked, output._state.denied)
+    assert (30, ()) == (outbox.counts.acked, output._state.denied)
 
 
 def test_a_broker_that_is_not_there_is_named(tmp_path, outbox):
@@ -219,4 +223,4 @@ def test_a_broker_that_is_not_there_is_named(tmp_path, outbox):
     with output_to(broker, outbox) as output:
         states = run_until(output, lambda: output._state.fault != "")
 
-    assert f"broker 127.0.0.1:{broker.port} cannot be reached" == states[-1].fault
+    assert f"broker 127.0.0.1:{broker.port} cannot be reached: Connection refused" == states[-1].fault

@@ -5,34 +5,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.outputs.mqtt import MqttState, OutboxGrew
+from appliance.outputs.channels import Channel, OutboxGrew
+from appliance.outputs.mqtt_state import MqttState
 from appliance.outputs.outbox import Outbox
-from appliance.outputs.plant_messages import Identity
+from appliance.outputs.part_report import PartReport
 from appliance.ports.node import Send
 from appliance.schema.actuation import Actuation, Cause, HandActuation, Lane
 from appliance.schema.clocks import MS, S
 from appliance.schema.command import Accepted, Drain, RefusedReply, ResetFault
-from appliance.schema.finding import ViewResult
-from appliance.schema.health import Alarm, Condition, Health
-from appliance.schema.part import PartEntered, PartExposed, PartId
+from appliance.schema.health import Alarm, Component, Condition, Health
+from appliance.schema.line import LineState
+from appliance.schema.part import PartId
 from appliance.schema.review import ManualVerdict, Occasion
 from appliance.schema.topics import SEALED, SEED
-from appliance.schema.verdict import Disposition, InspectionResult, Reason, StageTimes, Verdict
+from appliance.schema.verdict import Disposition
 from appliance.services.publish import GRACE, MQTT, PublishNode
-
-UTC = 1_763_000_000_000_000_000
-IDENTITY = Identity("insp/v1/site/line/cell-4", "caps", "ab" * 32, "c0ffee", 604_800, 42)
-
-
-class ManualClock:
-    def __init__(self):
-        self.host = 4 * S
-
-    def now(self):
-        return self.host
-
-    def utc(self):
-        return UTC + self.host
+from tests.unit.publish_rig import IDENTITY, UTC, ManualClock, facts_of, node_of, payloads, tell
 
 
 @pytest.fixture
@@ -49,33 +37,9 @@ def outbox(tmp_path):
 
 @pytest.fixture
 def node(outbox, clock):
-    node = PublishNode(IDENTITY, outbox, clock)
+    node = node_of(outbox, clock)
     node.start(clock.now())
     return node
-
-
-def facts_of(number):
-    part = PartId(0xA0B1C2D3, number)
-    view = ViewResult("top", 1, number, 0.25, None, ())
-    return [
-        ("part.entered", PartEntered(part, 1 * S, 500, 10, 20, 2 * S, ("top",))),
-        ("part.exposed", PartExposed(part, "top", number, 1 * S + 10 * MS, 500, 11, 30)),
-        ("result", InspectionResult(part, (view,), "sha256:ab", "openvino", "bf16", StageTimes(), 0, 1 * S + 20 * MS)),
-        ("verdict", Verdict(part, Disposition.REJECT, (Reason.ABOVE_REJECT_LIMIT,), 1 * S + 30 * MS, 2 * S, number)),
-        ("actuation", Actuation(part, Lane.REJECT, Cause.DECIDED_REJECT, Disposition.REJECT, number, 3 * S, 1, 1)),
-    ]
-
-
-def tell(node, clock, facts, epoch=5):
-    return [
-        output
-        for number, (topic, message) in enumerate(facts)
-        for output in node.receive_envelope(topic, epoch, number, message, clock.now())
-    ]
-
-
-def payloads(outbox):
-    return [msgspec.json.decode(row.payload) for row in outbox.pending(10_000)]
 
 
 def test_a_result_says_what_happened_to_the_part(node, clock, outbox):
@@ -99,6 +63,7 @@ def test_a_result_says_what_happened_to_the_part(node, clock, outbox):
         "reasons": ["above_reject_limit"],
         "bundle": "sha256:ab",
         "precision": "bf16",
+        "job": "job-1",
         "recipe": "caps",
         "recipe_sha256": "ab" * 32,
         "latency_ms": 20.0,
@@ -106,6 +71,7 @@ def test_a_result_says_what_happened_to_the_part(node, clock, outbox):
         "decided": "2025-11-13T02:13:21.030000+00:00",
         "actuated": "2025-11-13T02:13:23.000000+00:00",
         "replayed": False,
+        "stream": outbox.stream,
         "sequence": 1,
     } == message
 
@@ -135,7 +101,9 @@ def test_what_people_decide_and_do_is_told_once_without_their_names(node, clock,
 
 def test_nothing_that_is_hidden_is_heard_here():
     """Sealed verdicts and seeded parts never reach the plant's network."""
-    assert not {SEALED, SEED} & set(PublishNode.topics)
+    everything = Channel("all", live=(PartReport, LineState, Health, Alarm))
+
+    assert not {SEALED, SEED} & set(PublishNode(IDENTITY, (everything,), ManualClock()).topics)
 
 
 def test_only_an_actuation_makes_a_result(node, clock, outbox):
@@ -182,7 +150,7 @@ def test_each_part_is_told_exactly_once_through_restarts_and_replays(tmp_path_fa
     clock = ManualClock()
     folder = tmp_path_factory.mktemp("outbox")
     outbox = Outbox(folder / "outbox.db")
-    node = PublishNode(IDENTITY, outbox, clock)
+    node = node_of(outbox, clock)
     for number, is_crash in turns:
         tell(node, clock, facts_of(number))
         for row in outbox.pending(1):
@@ -190,7 +158,7 @@ def test_each_part_is_told_exactly_once_through_restarts_and_replays(tmp_path_fa
         if is_crash:
             outbox.close()
             outbox = Outbox(folder / "outbox.db")
-            node = PublishNode(IDENTITY, outbox, clock)
+            node = node_of(outbox, clock)
     counts = outbox.counts
     outbox.close()
 
@@ -240,16 +208,32 @@ def test_a_full_disk_delays_results_and_loses_none(node, clock, outbox):
     [
         (MqttState(), Condition.STARTING, "not connected yet"),
         (MqttState(fault="broker b:1 cannot be reached"), Condition.DEGRADED, "cannot be reached"),
-        (MqttState(True, "5", "", "insp/x: Not authorized"), Condition.DEGRADED, "refuses insp/x: Not authorized"),
+        (
+            MqttState(True, "5", denied=("insp/x: Not authorized",)),
+            Condition.DEGRADED,
+            "refuses insp/x: Not authorized",
+        ),
+        (MqttState(True, "5", unheard="commands are not heard"), Condition.DEGRADED, "not heard"),
+        (MqttState(True, "5", unnoted="disk full"), Condition.DEGRADED, "disk full"),
+        (
+            MqttState(True, "5", certificate=Component("mqtt", Condition.DEGRADED, "x.pem expires", "renew it")),
+            Condition.DEGRADED,
+            "x.pem expires",
+        ),
+        (
+            MqttState(fault="broker gone", certificate=Component("mqtt", Condition.FAILED, "x.pem expired", "renew")),
+            Condition.DEGRADED,
+            "broker gone; x.pem expired",
+        ),
         (MqttState(True, "3.1.1"), Condition.OK, "no message expiry"),
         (MqttState(True, "5"), Condition.OK, "connected, MQTT 5"),
     ],
 )
 def test_the_state_of_the_broker_is_told_with_its_cause(node, clock, state, condition, words):
     """A technician reads what is wrong and what to do."""
-    node.receive(f"device:{MQTT}", state, clock.now())
+    told = node.receive(f"device:{MQTT}", state, clock.now())
     clock.host += S
-    health = next(output.message for output in node.wake(clock.now()) if isinstance(output.message, Health))
+    health = next(output.message for output in (*node.wake(clock.now()), *told) if isinstance(output.message, Health))
     component = health.components[1]
 
     assert condition == component.condition
@@ -259,7 +243,7 @@ def test_the_state_of_the_broker_is_told_with_its_cause(node, clock, state, cond
 
 def test_without_a_broker_nothing_is_kept(clock):
     """A station without [mqtt] fills no disk and is healthy."""
-    node = PublishNode(IDENTITY, None, clock)
+    node = PublishNode(IDENTITY, (), clock)
     started = [output.message for output in node.start(clock.now())]
     outputs = tell(node, clock, facts_of(1))
 
@@ -267,13 +251,14 @@ def test_without_a_broker_nothing_is_kept(clock):
     assert (Condition.OK, {}) == (started[0].condition, node.positions())
 
 
-def test_lost_actuations_are_an_alarm(node, clock):
+def test_lost_actuations_are_an_alarm(node, clock, outbox):
     """A result the plant will never get is said aloud."""
     (output,) = node.lost("actuation", 2, clock.now())
     clock.host += S
     health = next(item.message for item in node.wake(clock.now()) if isinstance(item.message, Health))
 
     assert ("results_lost", ()) == (output.message.kind, tuple(node.lost("verdict", 2, clock.now())))
+    assert ["results_lost"] == [message["kind"] for message in payloads(outbox)]
     assert Condition.DEGRADED == health.components[0].condition
 
 
