@@ -1,30 +1,15 @@
-"""Our PLC as a process, and the conformance run, against stations that keep the handshake and one that does not."""
+"""Our PLC as a process against stations that keep the handshake."""
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from appliance.outputs.modbus import ControlWritten, ModbusServer, StatusBlock
-from appliance.outputs.registers import (
-    STATUS_COUNT,
-    StatusBit,
-)
+from appliance.outputs.modbus import ControlWritten, ModbusServer
 from appliance.schema.actuation import Actuation, Cause, Lane
 from appliance.schema.part import PartId
 from appliance.schema.verdict import Disposition
-from appliance.sim.plc_conformance import conformance
 from tests.contract.modbus_rig import AT_ONCE, CLOCKS, HERE, PlcProcess, Station, eventually
-
-
-@pytest.fixture
-def server() -> Iterator[ModbusServer]:
-    before = set(threading.enumerate())
-    made = ModbusServer(HERE, 0)
-    yield made
-    made.close()
-    assert before == set(threading.enumerate())
 
 
 @pytest.fixture
@@ -101,31 +86,3 @@ def test_plc_reconnects(plc: PlcProcess) -> None:
         assert eventually(lambda: any(isinstance(message, ControlWritten) for message in again.read(AT_ONCE)))
     finally:
         again.close()
-
-
-def test_conformance_passes_on_our_handshake() -> None:
-    """`plc conformance` finds nothing wrong with a station through which parts pass."""
-    station = Station(parts_hz=10, parts=1000)
-    try:
-        checks = conformance(HERE, station.server.port, seconds=1.0)
-    finally:
-        station.close()
-
-    assert [] == [check for check in checks if not check.passed]
-
-
-def test_conformance_finds_a_broken_appliance(server: ModbusServer) -> None:
-    """A server that shows Pass and Reject at once, always, is found out rule by rule."""
-    bits = StatusBit.ONLINE | StatusBit.RESULT_VALID | StatusBit.PASS | StatusBit.REJECT
-    server.write(StatusBlock((int(bits), 5, 0, 1, *((1,) * (STATUS_COUNT - 4)))), AT_ONCE)
-    failed = {check.name for check in conformance(HERE, server.port, seconds=0.2) if check.passed is False}
-
-    assert {
-        "nothing is offered before SessionEcho",
-        "either Pass or Reject with ResultValid",
-        "ResultAck takes ResultValid back",
-        "a refused Trigger is answered with MissedTrigger",
-        "heartbeat toggles at least every 100 ms",
-        "a silent PLC makes the outputs safe",
-        "a restarted PLC gets a new session",
-    } == failed

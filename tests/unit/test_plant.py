@@ -28,6 +28,7 @@ STRUCTS = {
     "plant_scene": layout.SceneLayout,
     "plant_camera": layout.CameraLayout,
     "plant_gate_event": layout.GateEventLayout,
+    "plant_wires": layout.WiresLayout,
     "plant": layout.PlantLayout,
 }
 CONSTANTS = {
@@ -39,6 +40,11 @@ CONSTANTS = {
     "PLANT_GATE_LOG": layout.GATE_LOG,
     "PLANT_MONO8": layout.MONO8,
     "PLANT_RGB8": layout.RGB8,
+    "PLANT_EXTRAS": layout.EXTRAS,
+    "PLANT_TAKEN": layout.TAKEN,
+    "PLANT_SENSOR_WORKS": layout.SENSOR_WORKS,
+    "PLANT_SENSOR_LOW": layout.SENSOR_LOW,
+    "PLANT_SENSOR_HIGH": layout.SENSOR_HIGH,
     "PLANT_LANE_REJECT": layout.LANE_REJECT,
     "PLANT_LANE_ACCEPT": layout.LANE_ACCEPT,
 }

@@ -37,15 +37,36 @@ def test_commands_reach_the_plant(plant: Plant):
         obey(command, plant, line, clock())
     top, side = plant.layout.cameras
 
+    for command in ("take 2", "extra", "slip 30", "glitch", "stick gate high", "stick part low", "stick part free"):
+        obey(command, plant, line, clock())
+    wires = plant.layout.wires
+
+    assert (2, 1, 30, 1, 0, 2) == (
+        line.to_take, wires.extras_scheduled, wires.encoder_offset, wires.encoder_errors, wires.part_sensor,
+        wires.gate_sensor,
+    )  # fmt: skip
     assert (1, 2, 1) == (top.drop_total, top.incomplete_total, top.unplugged)
     assert (3, 4, 50_000_000) == (side.double_total, side.delay_total, side.delay_ns)
     assert (False, 0.5) == (line.held, line.speed_factor)
-    del top, side
+    del top, side, wires
 
 
 @pytest.mark.parametrize(
     "command",
-    ["drop", "drop left 1", "drop 2 1", "drop 0 -1", "delay 0 1 50", "speed 0", "speed nan", "belt", "gate on"],
+    [
+        "drop",
+        "drop left 1",
+        "drop 2 1",
+        "drop 0 -1",
+        "delay 0 1 50",
+        "speed 0",
+        "speed nan",
+        "belt",
+        "gate on",
+        "take",
+        "slip -3",
+        "stick gate",
+    ],
 )
 def test_nonsense_commands_are_refused(plant: Plant, command: str):
     """A mistyped command changes nothing and names what is wrong."""
