@@ -38,6 +38,13 @@ class Station(Struct, frozen=True, forbid_unknown_fields=True):
     recipes: Annotated[
         tuple[str, ...], Meta(description="Further recipe files, in force once the PLC or a client calls their number.")
     ] = ()
+    controlled: Annotated[
+        bool,
+        Meta(
+            description="True: parts are inspected only while a job of an OPC UA or MQTT client runs; False: they can "
+            "neither start nor stop the line."
+        ),
+    ] = False
 
 
 class Camera(Struct, frozen=True, forbid_unknown_fields=True):

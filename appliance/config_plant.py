@@ -47,12 +47,6 @@ class Opcua(Struct, frozen=True, forbid_unknown_fields=True):
     name: Annotated[
         str, Meta(description="Host name in the certificate and the endpoint's address; empty: this computer's.")
     ] = ""
-    controls: Annotated[
-        bool,
-        Meta(
-            description="True: parts are inspected only while a client's job runs; False: methods cannot stop the line."
-        ),
-    ] = False
     sessions: Annotated[int, Meta(ge=1, le=100, description="Clients at most; further ones are refused.")] = 10
     subscriptions: Annotated[int, Meta(ge=1, le=1000, description="Subscriptions at most, over all clients.")] = 50
     queue: Annotated[
@@ -114,6 +108,8 @@ def plant_faults(plc: Plc, mqtt: Mqtt, sparkplug: Sparkplug) -> Iterator[str]:
             ipaddress.ip_network(entry)
         except ValueError as error:
             yield f"plc.allow: {entry!r} is no address or network ({error}); write it as 192.168.0.10 or 10.1.0.0/24"
+    if plc.trigger == "plc" and not plc.required:
+        yield "plc.required: false, plc.trigger is 'plc': without it no part would be made; set it true"
     if bool(mqtt.certificate) != bool(mqtt.key):
         given, other = ("certificate", "key") if mqtt.certificate else ("key", "certificate")
         yield f"mqtt.{other}: missing, mqtt.{given} is {getattr(mqtt, given)!r}; give both or neither"

@@ -79,7 +79,7 @@ class Jobs:
         """Say what speaks against a wish; empty when nothing does."""
         if not self._controlled:
             way = "start nor stop" if isinstance(wish, StartJob | StopJob) else "abort nor halt"
-            return f"clients can neither {way} this line; set opcua.controls = true in its configuration"
+            return f"clients can neither {way} this line; set station.controlled = true in its configuration"
         if self.mode is JobMode.HALTED and not isinstance(wish, HaltLine):
             return "the line is halted; reset it first"
         if isinstance(wish, StartJob):

@@ -167,7 +167,7 @@ def _line(loaded: Loaded) -> tuple[Node, Mapping[str, Device]]:
         plc_required=plc.required,
         authority=authority(primary),
         recipe=recipe,
-        controlled=loaded.config.opcua.controls,
+        controlled=loaded.config.station.controlled,
         epoch=secrets.token_hex(8),
         pid=os.getpid(),
     )

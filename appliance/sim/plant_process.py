@@ -5,9 +5,9 @@
 Prints one JSON line {"event": "ready", ...} when the plant file stands and the first parts are painted, waits for the
 line `start` on stdin (or SIGUSR1), and prints {"event": "done", ...} when all parts have passed the gate. Commands, one
 a line: drop|incomplete|double CAMERA N, delay CAMERA N 50ms, unplug|replug CAMERA, belt stop|start, speed FACTOR, pause
-5s (no part comes), gate off (the gate lost power; only needed when the microcontroller was killed), take N (a hand takes
-the next N parts before the gate), extra (a part that nobody saw enter), slip COUNTS (of the encoder), glitch (an illegal
-transition of it), stick part|gate low|high|free, quit.
+5s (no part comes), gate off (the gate lost power; only needed when the microcontroller was killed), take N (a hand
+takes the next N parts before the gate), extra (a part that nobody saw enter), slip COUNTS (of the encoder), glitch (an
+illegal transition of it), stick part|gate low|high|free, quit.
 """
 
 import argparse

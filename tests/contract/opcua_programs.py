@@ -121,7 +121,7 @@ class PlantStation:
 
     def __init__(self, root: Path, **settings: Any) -> None:
         self.root = root
-        self.settings = Opcua(host="127.0.0.1", name="127.0.0.1", controls=True, **settings)
+        self.settings = Opcua(host="127.0.0.1", name="127.0.0.1", **settings)
         self.port = 0
         self.wishes: list[StartJob | StopJob | AbortJob | HaltLine | ResetFault | PrepareRecipe] = []
 

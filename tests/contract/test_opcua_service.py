@@ -91,7 +91,7 @@ class Station:
         self.port = free_port()
         self.layout.runtime.mkdir(parents=True)
         write_config(self.layout, Settings(10.0, 64, 64, PixelFormat.MONO8, "f32", None))
-        place = f'\n[opcua]\nhost = "127.0.0.1"\nport = {self.port}\nname = "127.0.0.1"\ncontrols = true\n'
+        place = f'\n[opcua]\nhost = "127.0.0.1"\nport = {self.port}\nname = "127.0.0.1"\n'
         self.layout.config.write_text(self.layout.config.read_text() + place)
         add_people(self.layout.state / "opcua")
         self.client = Client(folder / "client")

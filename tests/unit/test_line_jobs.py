@@ -45,12 +45,12 @@ def passes(rig: Rig, number: int) -> Cause:
 
 @pytest.mark.parametrize("wish", [START, SINGLE, STOP, ABORT, HALT])
 def test_a_line_that_nobody_controls_cannot_be_stopped_or_started(wish: object) -> None:
-    """opcua.controls = false: every part is covered, and each wish is refused with the reason."""
+    """station.controlled = false: every part is covered, and each wish is refused with the reason."""
     rig = Rig().connect()
     reply = rig.ask(wish)
 
     assert isinstance(reply, RefusedReply)
-    assert "opcua.controls = true" in reply.reason
+    assert "station.controlled = true" in reply.reason
     assert (JobMode.CONTINUOUS, True, "") == (rig.state().mode, rig.state().ready, rig.state().job)
     assert ([1], []) == (accepts(rig, 1), rig.all(AuditRequest))
 

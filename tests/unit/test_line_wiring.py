@@ -96,10 +96,11 @@ def test_judge_starts_with_the_bundle_that_was_signed_for(
 
 
 def test_the_station_file_says_who_makes_parts_and_who_controls_the_line(tmp_path: Path) -> None:
-    """plc.trigger, opcua.controls and the recipe reach the line; else the sensor makes parts."""
+    """plc.trigger, station.controlled and the recipe reach the line; else the sensor makes parts."""
     path = station(tmp_path, RECIPE)
     plain = line_of(path)
-    path.write_text(path.read_text("utf-8") + 'trigger = "plc"\n\n[opcua]\ncontrols = true\n', "utf-8")
+    text = path.read_text("utf-8").replace("[station]", "[station]\ncontrolled = true", 1)
+    path.write_text(text + 'trigger = "plc"\n', "utf-8")
     turned = line_of(path)
 
     assert (False, JobMode.CONTINUOUS) == (plain._handshake.plc_triggers, plain._jobs.mode)
