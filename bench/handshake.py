@@ -23,9 +23,9 @@ import numpy as np
 from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
-from appliance.outputs.handshake import Handshake
-from appliance.outputs.modbus import ControlWritten, ModbusServer, StatusBlock
-from appliance.outputs.registers import (
+from appliance.outputs.plc.handshake import Handshake
+from appliance.outputs.plc.modbus import ControlWritten, ModbusServer, StatusBlock
+from appliance.outputs.plc.registers import (
     CONTROL_ADDRESS,
     STATUS_ADDRESS,
     STATUS_COUNT,
@@ -33,7 +33,7 @@ from appliance.outputs.registers import (
     ControlBit,
     pack_control,
 )
-from appliance.outputs.result_queue import Detail
+from appliance.outputs.plc.result_queue import Detail
 from appliance.schema.actuation import Actuation, Cause, Lane
 from appliance.schema.clocks import EncoderCounts, HostNs, McuTicks, S
 from appliance.schema.errors import LinkError

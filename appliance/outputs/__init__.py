@@ -1,1 +1,1 @@
-"""Tell the plant: PLC handshake and broker."""
+"""Tell the plant: PLC, OPC UA, MQTT, Sparkplug B and EtherNet/IP."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from appliance.outputs.logix_type import LANES, LARGEST, LAYOUT, MEMBERS, MODES
 from appliance.outputs.part_report import PartReport
-from appliance.outputs.registers import CAUSE_CODES, DISPOSITION_CODES
+from appliance.outputs.plc.registers import CAUSE_CODES, DISPOSITION_CODES
 from appliance.schema.clocks import HostNs, S
 from appliance.schema.line import LineState
 from appliance.schema.part import PartId

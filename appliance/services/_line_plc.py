@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from appliance.outputs.handshake import Handshake
-from appliance.outputs.modbus import StatusBlock
-from appliance.outputs.plc_trigger import MissedTrigger
-from appliance.outputs.result_queue import Detail
+from appliance.outputs.plc.handshake import Handshake
+from appliance.outputs.plc.modbus import StatusBlock
+from appliance.outputs.plc.plc_trigger import MissedTrigger
+from appliance.outputs.plc.result_queue import Detail
 from appliance.ports.node import Output, Publish, Send
 from appliance.schema.actuation import Actuation
 from appliance.schema.audit import AuditRequest

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
-from appliance.outputs.handshake import Handshake
+from appliance.outputs.plc.handshake import Handshake
 from appliance.ports.node import Output, Publish, Restart, Send
 from appliance.schema.clocks import HostNs
 from appliance.schema.command import Accepted, RefusedReply, Reply

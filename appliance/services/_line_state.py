@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from appliance.outputs.handshake import Handshake
-from appliance.outputs.registers import StatusBit
+from appliance.outputs.plc.handshake import Handshake
+from appliance.outputs.plc.registers import StatusBit
 from appliance.ports.node import Output, Publish
 from appliance.schema.actuation import Lane
 from appliance.schema.clocks import HostNs, S

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from appliance.outputs.handshake import Handshake
-from appliance.outputs.registers import ErrorCode
+from appliance.outputs.plc.handshake import Handshake
+from appliance.outputs.plc.registers import ErrorCode
 from appliance.ports.node import Output, Send
 from appliance.schema.clocks import HostNs
 from appliance.schema.command import (

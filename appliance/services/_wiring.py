@@ -137,8 +137,8 @@ def _line(loaded: Loaded) -> tuple[Node, Mapping[str, Device]]:
     import time
 
     from appliance.governance.approval import recipe_digest
-    from appliance.outputs.handshake import Handshake
-    from appliance.outputs.modbus import ModbusServer
+    from appliance.outputs.plc.handshake import Handshake
+    from appliance.outputs.plc.modbus import ModbusServer
     from appliance.schema.clocks import HostNs
     from appliance.services._authority import authority
     from appliance.services._line_recipes import InForce

@@ -11,8 +11,8 @@ from msgspec.structs import replace
 
 from appliance.config import Camera
 from appliance.config_mcu import Mcu
-from appliance.outputs.handshake import Handshake
-from appliance.outputs.modbus import ControlWritten
+from appliance.outputs.plc.handshake import Handshake
+from appliance.outputs.plc.modbus import ControlWritten
 from appliance.ports.node import Output, Publish, Send
 from appliance.schema.actuation import Cause, Lane
 from appliance.schema.clocks import MS, HostNs, McuTicks, S

@@ -13,7 +13,7 @@ from msgspec import Struct
 from appliance.config import Camera
 from appliance.config_mcu import Mcu
 from appliance.governance.approval import Primary
-from appliance.outputs.handshake import Handshake
+from appliance.outputs.plc.handshake import Handshake
 from appliance.ports.device import Device
 from appliance.ports.node import Node
 from appliance.schema.actuation import Lane

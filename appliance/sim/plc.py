@@ -27,7 +27,7 @@ from msgspec import Struct
 from pymodbus.client import AsyncModbusTcpClient
 from pymodbus.exceptions import ModbusException
 
-from appliance.outputs.registers import (
+from appliance.outputs.plc.registers import (
     CONTROL_ADDRESS,
     STATUS_ADDRESS,
     STATUS_COUNT,

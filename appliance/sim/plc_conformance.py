@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 from msgspec import Struct
 
-from appliance.outputs.registers import CONTROL_ADDRESS, CONTROL_COUNT
+from appliance.outputs.plc.registers import CONTROL_ADDRESS, CONTROL_COUNT
 from appliance.schema.clocks import MS, S
 from appliance.schema.errors import LinkError
 from appliance.sim import plc_faults

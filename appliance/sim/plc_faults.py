@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from appliance.outputs.registers import ControlBit, ErrorCode, JobAnswer, Status, StatusBit, StatusBit2
+from appliance.outputs.plc.registers import ControlBit, ErrorCode, JobAnswer, Status, StatusBit, StatusBit2
 from appliance.schema.clocks import MS, HostNs, S
 from appliance.sim.plc_player import Player
 from appliance.sim.plc_program import Ack

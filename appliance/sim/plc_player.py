@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from appliance.outputs.registers import (
+from appliance.outputs.plc.registers import (
     CONTROL_ADDRESS,
     STATUS_ADDRESS,
     STATUS_COUNT,

@@ -1,7 +1,8 @@
 """Do what the program of a careful PLC does with the register blocks; pure, one call of `scan` a cycle.
 
-It is written from `appliance/outputs/REGISTERS.md` alone and shares nothing with the handshake but the register table,
-so that the two can be played against each other. Faults can be set at any time; they are what real programs get wrong.
+It is written from `appliance/outputs/plc/REGISTERS.md` alone and shares nothing with the handshake but the register
+table, so that the two can be played against each other. Faults can be set at any time; they are what real programs get
+wrong.
 
 A PLC engineer can copy it rung by rung. One read of the whole status block, then from top to bottom, then one write of
 the whole control block:
@@ -24,7 +25,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from appliance.outputs.registers import (
+from appliance.outputs.plc.registers import (
     Control,
     ControlBit,
     Status,

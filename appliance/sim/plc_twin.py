@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from appliance.outputs.modbus import ControlWritten, StatusBlock
-from appliance.outputs.registers import STATUS_COUNT
+from appliance.outputs.plc.modbus import ControlWritten, StatusBlock
+from appliance.outputs.plc.registers import STATUS_COUNT
 from appliance.schema.clocks import MS, HostNs
 from appliance.sim.plc_program import TOGGLE_NS, Judged, PlcProgram
 

@@ -1,6 +1,6 @@
 """Look at every status block a PLC reads and say which promise it breaks; pure."""
 
-from appliance.outputs.registers import (
+from appliance.outputs.plc.registers import (
     CAUSE_CODES,
     DISPOSITION_CODES,
     Control,

@@ -3,7 +3,7 @@
 import random
 import struct
 
-from appliance.outputs.registers import CONTROL_ADDRESS, STATUS, STATUS_ADDRESS, STATUS_COUNT
+from appliance.outputs.plc.registers import CONTROL_ADDRESS, STATUS, STATUS_ADDRESS, STATUS_COUNT
 from appliance.schema.errors import LinkError
 from appliance.sim.plc_player import Player
 from appliance.sim.plc_rules import Rule

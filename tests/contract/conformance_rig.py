@@ -4,10 +4,10 @@ import select
 import threading
 from typing import Protocol, TypeAlias
 
-from appliance.outputs.handshake import Handshake
-from appliance.outputs.modbus import ControlWritten, ModbusServer, StatusBlock
-from appliance.outputs.registers import ControlBit, unpack_control
-from appliance.outputs.result_queue import Detail
+from appliance.outputs.plc.handshake import Handshake
+from appliance.outputs.plc.modbus import ControlWritten, ModbusServer, StatusBlock
+from appliance.outputs.plc.registers import ControlBit, unpack_control
+from appliance.outputs.plc.result_queue import Detail
 from appliance.schema.actuation import Actuation, Cause, Lane
 from appliance.schema.clocks import MS, EncoderCounts, HostNs, McuTicks, S
 from appliance.schema.errors import LinkError

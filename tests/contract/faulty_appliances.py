@@ -5,9 +5,9 @@ from collections.abc import Callable
 from msgspec import Struct
 from msgspec.structs import replace
 
-from appliance.outputs.handshake import Handshake
-from appliance.outputs.modbus import ModbusServer
-from appliance.outputs.registers import (
+from appliance.outputs.plc.handshake import Handshake
+from appliance.outputs.plc.modbus import ModbusServer
+from appliance.outputs.plc.registers import (
     CAUSE_CODES,
     CONTROL,
     CONTROL_COUNT,

@@ -3,8 +3,8 @@
 from pymodbus.constants import ExcCodes
 from pymodbus.simulator import DataType, SimData, SimDevice
 
-from appliance.outputs.modbus import ModbusServer
-from appliance.outputs.registers import CONTROL_ADDRESS, CONTROL_COUNT, STATUS_ADDRESS, STATUS_COUNT
+from appliance.outputs.plc.modbus import ModbusServer
+from appliance.outputs.plc.registers import CONTROL_ADDRESS, CONTROL_COUNT, STATUS_ADDRESS, STATUS_COUNT
 
 
 class Mirrored(ModbusServer):

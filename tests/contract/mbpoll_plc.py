@@ -2,7 +2,15 @@
 
 import subprocess
 
-from appliance.outputs.registers import CONTROL, CONTROL_ADDRESS, CONTROL_COUNT, STATUS, STATUS_COUNT, ControlBit, Type
+from appliance.outputs.plc.registers import (
+    CONTROL,
+    CONTROL_ADDRESS,
+    CONTROL_COUNT,
+    STATUS,
+    STATUS_COUNT,
+    ControlBit,
+    Type,
+)
 from tests.contract.modbus_rig import HERE, eventually
 
 REGISTERS = {"status": {item.field: item for item in STATUS}, "control": {item.field: item for item in CONTROL}}

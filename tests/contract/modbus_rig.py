@@ -9,9 +9,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from appliance.outputs.handshake import Handshake
-from appliance.outputs.modbus import ControlWritten, ModbusServer, StatusBlock
-from appliance.outputs.result_queue import Detail
+from appliance.outputs.plc.handshake import Handshake
+from appliance.outputs.plc.modbus import ControlWritten, ModbusServer, StatusBlock
+from appliance.outputs.plc.result_queue import Detail
 from appliance.schema.actuation import Actuation, Cause, Lane, PlcAcknowledged
 from appliance.schema.clocks import EncoderCounts, HostNs, McuTicks, S
 from appliance.schema.part import PartId

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from appliance.outputs.registers import CAUSE_CODES, DISPOSITION_CODES, ControlBit, Status, StatusBit, unpack_status
+from appliance.outputs.plc.registers import CAUSE_CODES, DISPOSITION_CODES, ControlBit, Status, StatusBit, unpack_status
 from appliance.schema.actuation import Cause
 from appliance.schema.verdict import Disposition
 from tests.contract.mbpoll_plc import REGISTERS, MbpollPlc

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from pymodbus.client import ModbusTcpClient
 
-from appliance.outputs.modbus import BACKLOG, ClientCount, ControlWritten, ModbusServer, StatusBlock
-from appliance.outputs.registers import (
+from appliance.outputs.plc.modbus import BACKLOG, ClientCount, ControlWritten, ModbusServer, StatusBlock
+from appliance.outputs.plc.registers import (
     CONTROL_ADDRESS,
     CONTROL_COUNT,
     STATUS_ADDRESS,

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from appliance.config import load
-from appliance.outputs import modbus, modbus_clients
-from appliance.outputs.modbus import ControlWritten, ModbusServer
-from appliance.outputs.modbus_clients import CLIENTS
-from appliance.outputs.registers import CONTROL_ADDRESS, STATUS_ADDRESS, STATUS_COUNT
+from appliance.outputs.plc import modbus, modbus_clients
+from appliance.outputs.plc.modbus import ControlWritten, ModbusServer
+from appliance.outputs.plc.modbus_clients import CLIENTS
+from appliance.outputs.plc.registers import CONTROL_ADDRESS, STATUS_ADDRESS, STATUS_COUNT
 from appliance.schema.health import Alarm
 from appliance.services._wiring import wire
 from appliance.sim.plc_wire import TcpWire, read_request, words_of, write_request

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from appliance.cli import main
-from appliance.outputs.modbus import ModbusServer
+from appliance.outputs.plc.modbus import ModbusServer
 from appliance.schema.clocks import MS
 from appliance.sim.plc_conformance import Report, lines
 from appliance.sim.plc_rules import TEXTS, Rule, Score

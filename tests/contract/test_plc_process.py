@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.outputs.modbus import ControlWritten, ModbusServer
+from appliance.outputs.plc.modbus import ControlWritten, ModbusServer
 from appliance.schema.actuation import Actuation, Cause, Lane
 from appliance.schema.part import PartId
 from appliance.schema.verdict import Disposition

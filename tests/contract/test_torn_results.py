@@ -7,9 +7,9 @@ import threading
 import time
 from pathlib import Path
 
-from appliance.outputs.handshake import Handshake
-from appliance.outputs.modbus import ModbusServer, StatusBlock
-from appliance.outputs.registers import Control, ControlBit, pack_control
+from appliance.outputs.plc.handshake import Handshake
+from appliance.outputs.plc.modbus import ModbusServer, StatusBlock
+from appliance.outputs.plc.registers import Control, ControlBit, pack_control
 from appliance.schema.actuation import Actuation, Cause, Lane
 from appliance.schema.verdict import Disposition
 from tests.contract.modbus_rig import CLOCKS, HERE, now

@@ -6,8 +6,8 @@
 import json
 import sys
 
-from appliance.outputs.registers import STATUS_ADDRESS, STATUS_COUNT, Status, StatusBit, unpack_status
-from appliance.outputs.result_queue import Detail
+from appliance.outputs.plc.registers import STATUS_ADDRESS, STATUS_COUNT, Status, StatusBit, unpack_status
+from appliance.outputs.plc.result_queue import Detail
 from appliance.schema.part import PartId
 from appliance.sim.plc_wire import TcpWire, read_request, words_of
 from tests.contract.modbus_rig import HERE

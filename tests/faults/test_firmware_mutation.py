@@ -15,6 +15,8 @@ EQUIVALENT = {
     "parts.c dropped: c->lost_rejects = 0; -> ;": "Arm sets it to 0 before it counts again",
     "watch.c swapped: if (!c->configured || c->config.gate_sensor_counts < 0) return; -> "
     "if (!c->configured || c->config.gate_sensor_counts <= 0) return;": "no sensor stands nearer than its window",
+    "watch.c constant: if (!c->configured || c->config.gate_sensor_counts < 0) return; -> "
+    "if (!c->configured || c->config.gate_sensor_counts < 1) return;": "no sensor stands nearer than its window",
     "watch.c dropped: c->standing_edges = 0; -> ;": "the next doubt comes sooner, never later",
     "watch.c constant: c->standing_edges = 0; -> c->standing_edges = 1;": "the next doubt comes sooner, never later",
     "session.c constant: c->ack_due = 1; -> c->ack_due = 2;": "any value but 0 is due",

@@ -1,6 +1,6 @@
 """Take a part from the belt by hand: parts and gate no longer agree, and only an empty belt mends that."""
 
-from appliance.outputs.registers import ControlBit, ErrorCode, StatusBit2, unpack_status
+from appliance.outputs.plc.registers import ControlBit, ErrorCode, StatusBit2, unpack_status
 from appliance.schema.actuation import Actuation, Lane
 from appliance.schema.clocks import S
 from appliance.schema.command import Accepted, PurgeDone, RefusedReply, ResetFault

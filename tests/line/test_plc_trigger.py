@@ -6,9 +6,9 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
-from appliance.outputs.handshake import Handshake
-from appliance.outputs.modbus import ControlWritten, StatusBlock
-from appliance.outputs.registers import STATUS_COUNT, StatusBit, unpack_status
+from appliance.outputs.plc.handshake import Handshake
+from appliance.outputs.plc.modbus import ControlWritten, StatusBlock
+from appliance.outputs.plc.registers import STATUS_COUNT, StatusBit, unpack_status
 from appliance.ports.node import Publish, Send
 from appliance.schema.actuation import Actuation, Cause, Lane
 from appliance.schema.clocks import MS, HostNs, S

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from appliance.outputs import handshake as handshake_module
-from appliance.outputs.registers import (
+from appliance.outputs.plc import handshake as handshake_module
+from appliance.outputs.plc.registers import (
     CAUSE_CODES,
     DISPOSITION_CODES,
     Control,
@@ -18,7 +18,7 @@ from appliance.outputs.registers import (
     pack_control,
     unpack_status,
 )
-from appliance.outputs.result_queue import DEPTH, Detail
+from appliance.outputs.plc.result_queue import DEPTH, Detail
 from appliance.schema.actuation import Actuation, Cause, Lane
 from appliance.schema.clocks import MS, EncoderCounts, HostNs, McuTicks
 from appliance.schema.part import PartId

@@ -14,7 +14,7 @@ from functools import partial
 
 from msgspec import Struct
 
-from appliance.outputs.handshake import Handshake
+from appliance.outputs.plc.handshake import Handshake
 from appliance.ports.node import Publish
 from appliance.schema.actuation import Actuation, Lane
 from appliance.schema.clocks import MS, HostNs, S, UtcNs

@@ -11,10 +11,10 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import run_state_machine_as_test
 
-from appliance.outputs import handshake as handshake_module
-from appliance.outputs import result_queue as queue_module
-from appliance.outputs import status_view as view_module
-from appliance.outputs.result_queue import Detail
+from appliance.outputs.plc import handshake as handshake_module
+from appliance.outputs.plc import result_queue as queue_module
+from appliance.outputs.plc import status_view as view_module
+from appliance.outputs.plc.result_queue import Detail
 from appliance.schema.actuation import Cause, Lane
 from appliance.schema.clocks import MS, HostNs
 from appliance.schema.verdict import Disposition

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from appliance.outputs import handshake as handshake_module
-from appliance.outputs import plc_trigger as trigger_module
-from appliance.outputs.handshake import Handshake
-from appliance.outputs.registers import ControlBit, StatusBit
-from appliance.outputs.result_queue import Detail
+from appliance.outputs.plc import handshake as handshake_module
+from appliance.outputs.plc import plc_trigger as trigger_module
+from appliance.outputs.plc.handshake import Handshake
+from appliance.outputs.plc.registers import ControlBit, StatusBit
+from appliance.outputs.plc.result_queue import Detail
 from appliance.schema.actuation import Cause, Lane
 from appliance.schema.part import PartId
 from appliance.schema.verdict import Disposition
@@ -125,7 +125,7 @@ def test_property_dies_when_a_rule_is_broken(name: str, monkeypatch: pytest.Monk
     """Each rule of the Trigger is really held up."""
     turned = mutated(trigger_module, *MUTANTS[name], {})
     monkeypatch.setitem(sys.modules, turned.__name__, turned)
-    moved = {"from appliance.outputs.plc_trigger import": f"from {turned.__name__} import"}
+    moved = {"from appliance.outputs.plc.plc_trigger import": f"from {turned.__name__} import"}
     mutant = mutated(handshake_module, "", "", moved)
 
     with pytest.raises(AssertionError):

@@ -1,7 +1,7 @@
 """A handshake on a manual clock and a PLC that behaves, for the tests of both."""
 
-from appliance.outputs.handshake import Handshake
-from appliance.outputs.registers import (
+from appliance.outputs.plc.handshake import Handshake
+from appliance.outputs.plc.registers import (
     Control,
     ControlBit,
     Status,
@@ -9,7 +9,7 @@ from appliance.outputs.registers import (
     pack_control,
     unpack_status,
 )
-from appliance.outputs.result_queue import Detail
+from appliance.outputs.plc.result_queue import Detail
 from appliance.schema.actuation import Actuation, Cause, Lane
 from appliance.schema.clocks import MS, EncoderCounts, HostNs, McuTicks
 from appliance.schema.part import PartId

@@ -4,9 +4,9 @@ from msgspec.structs import replace
 
 from appliance.config import Camera, Mcu
 from appliance.governance.approval import Primary
-from appliance.outputs.handshake import Handshake
-from appliance.outputs.modbus import ControlWritten, StatusBlock
-from appliance.outputs.registers import Control, ControlBit, Status, pack_control, unpack_status
+from appliance.outputs.plc.handshake import Handshake
+from appliance.outputs.plc.modbus import ControlWritten, StatusBlock
+from appliance.outputs.plc.registers import Control, ControlBit, Status, pack_control, unpack_status
 from appliance.ports.node import Publish
 from appliance.schema.actuation import Actuation
 from appliance.schema.clocks import MS, HostNs, S, UtcNs

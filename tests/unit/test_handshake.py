@@ -4,15 +4,15 @@ from itertools import pairwise
 
 import pytest
 
-from appliance.outputs import registers
-from appliance.outputs.heartbeat import HEARTBEAT_NS
-from appliance.outputs.registers import (
+from appliance.outputs.plc import registers
+from appliance.outputs.plc.heartbeat import HEARTBEAT_NS
+from appliance.outputs.plc.registers import (
     ControlBit,
     ErrorCode,
     State,
     StatusBit,
 )
-from appliance.outputs.result_queue import Detail
+from appliance.outputs.plc.result_queue import Detail
 from appliance.schema.actuation import Cause
 from appliance.schema.clocks import MS
 from appliance.schema.part import PartId

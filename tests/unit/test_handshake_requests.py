@@ -2,9 +2,9 @@
 
 import pytest
 
-from appliance.outputs.plc_trigger import ANSWER_NS
-from appliance.outputs.registers import ControlBit, ErrorCode, JobAnswer, State, StatusBit, StatusBit2
-from appliance.outputs.result_queue import Detail
+from appliance.outputs.plc.plc_trigger import ANSWER_NS
+from appliance.outputs.plc.registers import ControlBit, ErrorCode, JobAnswer, State, StatusBit, StatusBit2
+from appliance.outputs.plc.result_queue import Detail
 from appliance.schema.actuation import Cause, Lane
 from appliance.schema.clocks import MS
 from appliance.schema.part import PartId

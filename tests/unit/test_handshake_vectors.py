@@ -5,13 +5,13 @@ import sys
 import pytest
 from msgspec.structs import replace
 
-from appliance.outputs import generate
-from appliance.outputs.registers import STATUS, Status, StatusBit, pack_status, unpack_status
-from appliance.outputs.scenarios import SCENARIOS, Arrow, Scenario
-from appliance.outputs.stage import Step, mask, replay
-from appliance.outputs.timing import diagram
-from appliance.outputs.variables import variables
-from appliance.outputs.vectors import Vector, read
+from appliance.outputs.plc import generate
+from appliance.outputs.plc.registers import STATUS, Status, StatusBit, pack_status, unpack_status
+from appliance.outputs.plc.scenarios import SCENARIOS, Arrow, Scenario
+from appliance.outputs.plc.stage import Step, mask, replay
+from appliance.outputs.plc.timing import diagram
+from appliance.outputs.plc.variables import variables
+from appliance.outputs.plc.vectors import Vector, read
 
 VECTORS = read(generate.VECTORS.read_text("utf-8"))
 

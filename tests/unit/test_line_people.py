@@ -3,8 +3,8 @@
 import pytest
 from msgspec.structs import replace
 
-from appliance.outputs.modbus import StatusBlock
-from appliance.outputs.registers import StatusBit, unpack_status
+from appliance.outputs.plc.modbus import StatusBlock
+from appliance.outputs.plc.registers import StatusBit, unpack_status
 from appliance.schema.actuation import Actuation, Cause, HandActuation, Lane
 from appliance.schema.clocks import HostNs, S
 from appliance.schema.health import Alarm

@@ -2,8 +2,8 @@
 
 import pytest
 
-from appliance.outputs.modbus import ControlWritten, StatusBlock
-from appliance.outputs.registers import Control, ControlBit, StatusBit, pack_control, unpack_status
+from appliance.outputs.plc.modbus import ControlWritten, StatusBlock
+from appliance.outputs.plc.registers import Control, ControlBit, StatusBit, pack_control, unpack_status
 from appliance.ports.node import Send
 from appliance.schema.actuation import Actuation, Cause, Lane, PlcAcknowledged
 from appliance.schema.clocks import HostNs, S

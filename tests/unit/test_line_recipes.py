@@ -3,7 +3,7 @@
 import pytest
 
 from appliance.governance.approval import Primary
-from appliance.outputs.registers import ControlBit, JobAnswer, StatusBit
+from appliance.outputs.plc.registers import ControlBit, JobAnswer, StatusBit
 from appliance.ports.node import Restart
 from appliance.schema.actuation import Cause
 from appliance.schema.audit import AuditRequest

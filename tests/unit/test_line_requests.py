@@ -2,8 +2,8 @@
 
 import pytest
 
-from appliance.outputs.plc_trigger import ANSWER_NS
-from appliance.outputs.registers import ControlBit, ErrorCode, StatusBit, StatusBit2
+from appliance.outputs.plc.plc_trigger import ANSWER_NS
+from appliance.outputs.plc.registers import ControlBit, ErrorCode, StatusBit, StatusBit2
 from appliance.schema.actuation import Cause
 from appliance.schema.audit import AuditRequest
 from appliance.schema.clocks import MS, HostNs, S

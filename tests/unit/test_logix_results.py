@@ -21,7 +21,7 @@ from appliance.outputs.logix_type import (
     pack,
     unpack,
 )
-from appliance.outputs.registers import CAUSE_CODES, DISPOSITION_CODES
+from appliance.outputs.plc.registers import CAUSE_CODES, DISPOSITION_CODES
 from appliance.schema.actuation import Cause, Lane
 from appliance.schema.clocks import S
 from appliance.schema.line import JobMode, LineState

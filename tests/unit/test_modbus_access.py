@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.outputs.modbus_access import (
+from appliance.outputs.plc.modbus_access import (
     REGISTER_CODES,
     TOLD_AGAIN_S,
     Refusal,

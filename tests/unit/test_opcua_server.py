@@ -28,8 +28,8 @@ from appliance.outputs.opcua.model import NOT_OFFERED
 from appliance.outputs.opcua.server import OpcuaServer
 from appliance.outputs.opcua.states import Cause, Machine, Vision, transitions
 from appliance.outputs.opcua_security.roles import Role
-from appliance.outputs.registers import Status, pack_status
-from appliance.outputs.variables import variables
+from appliance.outputs.plc.registers import Status, pack_status
+from appliance.outputs.plc.variables import variables
 from appliance.schema.actuation import Cause as PartCause
 from appliance.schema.actuation import Lane
 from appliance.schema.errors import ConfigError, LinkError

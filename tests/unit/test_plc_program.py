@@ -1,8 +1,8 @@
 """The simulated PLC's rungs, against the real handshake, and what `line` says of a client it did not let in."""
 
-from appliance.outputs.handshake import Handshake
-from appliance.outputs.registers import Control, ControlBit, Status, unpack_control, unpack_status
-from appliance.outputs.result_queue import Detail
+from appliance.outputs.plc.handshake import Handshake
+from appliance.outputs.plc.registers import Control, ControlBit, Status, unpack_control, unpack_status
+from appliance.outputs.plc.result_queue import Detail
 from appliance.ports.node import Publish
 from appliance.schema.clocks import MS, HostNs
 from appliance.schema.health import Alarm

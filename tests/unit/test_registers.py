@@ -2,8 +2,8 @@
 
 import pytest
 
-from appliance.outputs import generate, registers
-from appliance.outputs.registers import (
+from appliance.outputs.plc import generate, registers
+from appliance.outputs.plc.registers import (
     CONTROL,
     STATUS,
     Control,

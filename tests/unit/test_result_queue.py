@@ -4,13 +4,13 @@ from itertools import product
 
 import pytest
 
-from appliance.outputs import registers
-from appliance.outputs.registers import (
+from appliance.outputs.plc import registers
+from appliance.outputs.plc.registers import (
     ControlBit,
     ErrorCode,
     StatusBit,
 )
-from appliance.outputs.result_queue import DEPTH, Detail
+from appliance.outputs.plc.result_queue import DEPTH, Detail
 from appliance.schema.actuation import Cause, Lane
 from appliance.schema.verdict import Disposition
 from tests.unit.handshake_bench import Bench, actuation

@@ -9,8 +9,8 @@ from appliance.outputs.opcua import values
 from appliance.outputs.opcua.messages import Served, Snapshot
 from appliance.outputs.opcua.model import HIDDEN, STATION, VISION_SYSTEM, Model, camel
 from appliance.outputs.opcua.states import NAMES, Machine, packml, packml_mode, system_state
-from appliance.outputs.registers import STATUS_COUNT, unpack_status
-from appliance.outputs.variables import variables
+from appliance.outputs.plc.registers import STATUS_COUNT, unpack_status
+from appliance.outputs.plc.variables import variables
 from appliance.schema.line import LineState
 
 MACHINE = f"{VISION_SYSTEM}.VisionStateMachine"

@@ -11,7 +11,7 @@ from asyncua import ua
 from appliance.outputs.opcua import values
 from appliance.outputs.opcua.states import NAMES, Automatic, State, Vision
 from appliance.outputs.part_report import Identity
-from appliance.outputs.variables import variables
+from appliance.outputs.plc.variables import variables
 from appliance.schema.line import LineState
 
 NODESET = Path(__file__).with_name("Opc.Ua.MachineVision.NodeSet2.xml")

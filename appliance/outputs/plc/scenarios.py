@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from appliance.outputs import plays
-from appliance.outputs.stage import Stage, Step
+from appliance.outputs.plc import plays
+from appliance.outputs.plc.stage import Stage, Step
 
 
 class Arrow(Struct, frozen=True):

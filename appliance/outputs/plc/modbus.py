@@ -24,8 +24,8 @@ from pymodbus.constants import ExcCodes
 from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
-from appliance.outputs.modbus_clients import SWEEP_S, Client, Clients
-from appliance.outputs.registers import (
+from appliance.outputs.plc.modbus_clients import SWEEP_S, Client, Clients
+from appliance.outputs.plc.registers import (
     CONTROL_ADDRESS,
     CONTROL_COUNT,
     STATUS_ADDRESS,

@@ -5,8 +5,8 @@ from collections import deque
 
 from msgspec import Struct, structs
 
-from appliance.outputs.plc_trigger import BY_SENSOR, Asked
-from appliance.outputs.registers import CAUSE_CODES, DISPOSITION_CODES, Status, saturated
+from appliance.outputs.plc.plc_trigger import BY_SENSOR, Asked
+from appliance.outputs.plc.registers import CAUSE_CODES, DISPOSITION_CODES, Status, saturated
 from appliance.schema.actuation import Actuation, Cause, Lane, PlcAcknowledged
 from appliance.schema.clocks import HostNs
 from appliance.schema.part import PartId

@@ -7,8 +7,8 @@ from html import escape
 from msgspec import Struct
 from msgspec.structs import replace
 
-from appliance.outputs.scenarios import Arrow, Scenario
-from appliance.outputs.signals import Signal, edge_of, signal
+from appliance.outputs.plc.scenarios import Arrow, Scenario
+from appliance.outputs.plc.signals import Signal, edge_of, signal
 
 LABELS = 172
 NARROWEST, RIGHT = 900.0, 84.0

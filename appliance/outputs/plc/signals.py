@@ -5,7 +5,7 @@ from enum import IntEnum
 
 from msgspec import Struct
 
-from appliance.outputs.registers import (
+from appliance.outputs.plc.registers import (
     CONTROL,
     STATUS,
     Control,
@@ -18,8 +18,8 @@ from appliance.outputs.registers import (
     unpack_control,
     unpack_status,
 )
-from appliance.outputs.stage import Step
-from appliance.outputs.variables import camel
+from appliance.outputs.plc.stage import Step
+from appliance.outputs.plc.variables import camel
 
 _NAMES: Mapping[str, type[IntEnum]] = {"State": State, "ErrorCode": ErrorCode, "JobAnswer": JobAnswer}
 

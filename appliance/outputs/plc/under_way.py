@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from appliance.outputs.plc_trigger import BY_SENSOR, Asked
+from appliance.outputs.plc.plc_trigger import BY_SENSOR, Asked
 from appliance.schema.part import PartId
 
 PARTS_UNDER_WAY = 64

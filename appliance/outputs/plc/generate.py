@@ -1,16 +1,16 @@
 """Write what PLC engineers get, from the register table and runs of the handshake: page, diagrams, test vectors.
 
-`python -m appliance.outputs.generate` writes the files; a test fails while one of them is not up to date.
+`python -m appliance.outputs.plc.generate` writes the files; a test fails while one of them is not up to date.
 """
 
 import argparse
 import sys
 from pathlib import Path
 
-from appliance.outputs import registers
-from appliance.outputs.heartbeat import HEARTBEAT_NS
-from appliance.outputs.lateness import LATE_IN_A_ROW
-from appliance.outputs.registers import (
+from appliance.outputs.plc import registers
+from appliance.outputs.plc.heartbeat import HEARTBEAT_NS
+from appliance.outputs.plc.lateness import LATE_IN_A_ROW
+from appliance.outputs.plc.registers import (
     CAUSE_CODES,
     CONTROL,
     CONTROL_ADDRESS,
@@ -25,11 +25,11 @@ from appliance.outputs.registers import (
     Register,
     State,
 )
-from appliance.outputs.result_queue import DEPTH
-from appliance.outputs.scenarios import SCENARIOS
-from appliance.outputs.timing import diagram
-from appliance.outputs.variables import camel
-from appliance.outputs.vectors import vectors
+from appliance.outputs.plc.result_queue import DEPTH
+from appliance.outputs.plc.scenarios import SCENARIOS
+from appliance.outputs.plc.timing import diagram
+from appliance.outputs.plc.variables import camel
+from appliance.outputs.plc.vectors import vectors
 from appliance.schema.clocks import MS
 
 FOLDER = Path(__file__).parent
@@ -37,7 +37,7 @@ PAGE, VECTORS = FOLDER / "REGISTERS.md", FOLDER / "plc_vectors.json"
 
 _INTRODUCTION = f"""# Modbus TCP registers
 
-Generated from `registers.py` by `python -m appliance.outputs.generate`; do not edit.
+Generated from `registers.py` by `python -m appliance.outputs.plc.generate`; do not edit.
 
 The appliance is the Modbus TCP server, the PLC the client; any unit identifier is answered. Addresses count from 0 as
 on the wire (a tool that counts from 1 shows 40001 for address 0). Function codes: 3 or 4 read, 6, 16, 22 or 23 write;
@@ -116,7 +116,7 @@ Put the session that you read into `SessionEcho` where the vectors have 4660.
 
 def files() -> dict[Path, str]:
     """Give every generated file with its text."""
-    drawn = {FOLDER / "timing" / f"{one.name}.svg": diagram(one) for one in SCENARIOS}
+    drawn = {FOLDER / "diagrams" / f"{one.name}.svg": diagram(one) for one in SCENARIOS}
     return {PAGE: page(), VECTORS: vectors(), **drawn}
 
 
@@ -138,7 +138,7 @@ def page() -> str:
             _bits("ControlBits", registers.CONTROL_BIT_NOTES),
             _SEQUENCE,
             _TIMING,
-            *(f"### {one.title}\n\n{one.text}\n\n![{one.title}](timing/{one.name}.svg)\n" for one in SCENARIOS),
+            *(f"### {one.title}\n\n{one.text}\n\n![{one.title}](diagrams/{one.name}.svg)\n" for one in SCENARIOS),
             _VECTORS,
         )
     )

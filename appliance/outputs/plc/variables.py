@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from appliance.outputs.registers import STATUS, STATUS_BIT2_NOTES, STATUS_BIT_NOTES, Status, Type
+from appliance.outputs.plc.registers import STATUS, STATUS_BIT2_NOTES, STATUS_BIT_NOTES, Status, Type
 
 
 class Variable(Struct, frozen=True):

@@ -3,7 +3,7 @@
 JobChange 1 -> nothing pending -> Changeover 1 -> the station answers -> Changeover 0, JobAnswer -> JobChange 0
 """
 
-from appliance.outputs.registers import JobAnswer
+from appliance.outputs.plc.registers import JobAnswer
 from appliance.schema.clocks import HostNs
 
 

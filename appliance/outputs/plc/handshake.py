@@ -7,15 +7,15 @@ in a corner. A PLC that reads a block of zeros, a stale heartbeat, an old sessio
 take the part as rejected; this side shows Pass only while all of that holds.
 """
 
-from appliance.outputs.ack_watch import RELEASED, AckWatch
-from appliance.outputs.heartbeat import Heartbeat
-from appliance.outputs.job_change import JobChange
-from appliance.outputs.lateness import Lateness
-from appliance.outputs.plc_trigger import BY_SENSOR, Asked, MissedTrigger, PlcTrigger
-from appliance.outputs.registers import Control, ControlBit, ErrorCode, State, Status, pack_status, unpack_control
-from appliance.outputs.result_queue import Counts, Detail, Result, ResultQueue, with_result
-from appliance.outputs.status_view import Shown, Station, bits, bits2, problem, state
-from appliance.outputs.under_way import UnderWay
+from appliance.outputs.plc.ack_watch import RELEASED, AckWatch
+from appliance.outputs.plc.heartbeat import Heartbeat
+from appliance.outputs.plc.job_change import JobChange
+from appliance.outputs.plc.lateness import Lateness
+from appliance.outputs.plc.plc_trigger import BY_SENSOR, Asked, MissedTrigger, PlcTrigger
+from appliance.outputs.plc.registers import Control, ControlBit, ErrorCode, State, Status, pack_status, unpack_control
+from appliance.outputs.plc.result_queue import Counts, Detail, Result, ResultQueue, with_result
+from appliance.outputs.plc.status_view import Shown, Station, bits, bits2, problem, state
+from appliance.outputs.plc.under_way import UnderWay
 from appliance.schema.actuation import Actuation, PlcAcknowledged
 from appliance.schema.clocks import MS, HostNs
 from appliance.schema.part import PartId

@@ -1,7 +1,7 @@
 """Play what happens between station and PLC, one function for each scenario of the interface page; pure."""
 
-from appliance.outputs.registers import ControlBit
-from appliance.outputs.stage import Happening, Stage
+from appliance.outputs.plc.registers import ControlBit
+from appliance.outputs.plc.stage import Happening, Stage
 from appliance.schema.actuation import Cause, Lane
 from appliance.schema.verdict import Disposition
 

@@ -2,9 +2,9 @@
 
 from msgspec import Struct
 
-from appliance.outputs.lateness import LATE_CAUSES
-from appliance.outputs.registers import PROBLEMS, ErrorCode, JobAnswer, State, StatusBit, StatusBit2
-from appliance.outputs.result_queue import DEPTH, Result
+from appliance.outputs.plc.lateness import LATE_CAUSES
+from appliance.outputs.plc.registers import PROBLEMS, ErrorCode, JobAnswer, State, StatusBit, StatusBit2
+from appliance.outputs.plc.result_queue import DEPTH, Result
 
 
 class Station(Struct, frozen=True):

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from msgspec import Struct
 from msgspec.structs import replace
 
-from appliance.outputs.handshake import Handshake
-from appliance.outputs.registers import (
+from appliance.outputs.plc.handshake import Handshake
+from appliance.outputs.plc.registers import (
     STATUS,
     Control,
     ControlBit,
@@ -20,7 +20,7 @@ from appliance.outputs.registers import (
     unpack_control,
     unpack_status,
 )
-from appliance.outputs.result_queue import Detail
+from appliance.outputs.plc.result_queue import Detail
 from appliance.schema.actuation import Actuation, Cause, Lane
 from appliance.schema.clocks import MS, EncoderCounts, HostNs, McuTicks
 from appliance.schema.part import PartId

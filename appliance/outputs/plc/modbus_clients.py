@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any, cast
 
-from appliance.outputs.modbus_access import Refusal, Refusals, Refused, admits, first_request, networks, refusal
+from appliance.outputs.plc.modbus_access import Refusal, Refusals, Refused, admits, first_request, networks, refusal
 
 CLIENTS = 8
 """Connections at a time: a PLC, its spare, a panel, a technician's tool; more is a client that forgets to close."""

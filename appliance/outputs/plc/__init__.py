@@ -1,0 +1,1 @@
+"""Tell the PLC: the handshake, its register map and the Modbus TCP server."""
