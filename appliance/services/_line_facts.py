@@ -31,7 +31,7 @@ def entered(
 
 
 def exposed(event: mcu.ExposedEvent, part: PartId, clock: ClockSync, camera: str) -> PartExposed:
-    """Tell of a camera line that fired; cameras count from 0, the microcontroller from 1."""
+    """Tell of a camera line that fired; triggers are numbered from 0 here, from 1 by the microcontroller."""
     at, uncertainty = clock.to_host(McuTicks(event.tick))
     return PartExposed(
         part=part,
