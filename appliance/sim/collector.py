@@ -6,18 +6,23 @@ from pathlib import Path
 import zmq
 from msgspec import Struct
 
-from appliance.bus.channel import Subscriber
+from appliance.bus.channel import Gap, Sequence, Subscriber
+from appliance.bus.control import ask
 from appliance.schema.actuation import Actuation, Lane, PlcAcknowledged
 from appliance.schema.clocks import MS, HostNs
+from appliance.schema.codec import unpack
+from appliance.schema.command import Replay, Replayed
+from appliance.schema.errors import LinkError, Refused
 from appliance.schema.frame import FrameCounts, FrameReady
 from appliance.schema.health import Alarm, Condition, Health
 from appliance.schema.part import PartEntered, PartExposed, PartId
 from appliance.schema.review import ManualVerdict
-from appliance.schema.topics import SHADOW, TOPICS
+from appliance.schema.topics import ACTUATION, SHADOW, TOPICS
 from appliance.schema.verdict import Disposition, InspectionResult, SealedVerdict, StageTimes, Verdict
 from appliance.sim.scenario import Shown
 
 RECENT = 200
+REPLAY_MS = 500
 
 
 class Inspected(Struct):
@@ -65,14 +70,30 @@ class Collector:
         self.frame_copies = 0
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(io_threads=1)
         self._subscriber = Subscriber(self._context, runtime, units, tuple(topic.name for topic in TOPICS))
+        self._runtime = runtime
+        self._places = Sequence(None, from_origin=True)
 
     def poll(self, wait_ms: int, now: HostNs) -> None:
         """Take what has been said, waiting for the first message for at most `wait_ms`."""
         self._subscriber.socket.poll(wait_ms)
         for envelope, message in self._subscriber.drain(5000):
+            _, gap = self._places.follow(envelope)
+            if gap is not None and gap.topic == ACTUATION:
+                self._fetch(gap, now)
             if isinstance(message, FrameReady):
                 self.frames[message.camera, envelope.epoch] = message.counts
             self._hear(message, now)
+
+    def _fetch(self, gap: Gap, now: HostNs) -> None:
+        """Hear what `line` said before this end was connected again, such as what the gate did while it was down."""
+        try:
+            reply = ask(self._context, self._runtime, "line", Replay(gap.topic, gap.first), REPLAY_MS)
+        except (LinkError, Refused):
+            return
+        for raw in reply.messages if isinstance(reply, Replayed) else ():
+            envelope, message = unpack(bytes(raw))
+            if envelope.sequence < gap.until:
+                self._hear(message, now)
 
     def close(self) -> None:
         """Give the sockets back."""

@@ -16,11 +16,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import pytest
-
 from appliance.build_c import compiler
 from appliance.decision.calibration import clopper_pearson
-from firmware_bridge import build
 from firmware_bridge.build import CORE, core_sources
 from tests.firmware import storm
 from tests.firmware.mutants import Mutant, mutants
@@ -92,16 +89,28 @@ def survives_storm(library: Path, days: Sequence[storm.Day]) -> bool:
 
 
 def survives_tests(library: Path, tests: Sequence[str] = TESTS) -> bool:
-    """Run the core's own tests against it, which the storm's library holds too; True when all passed."""
+    """Run the core's own tests against it, which the storm's library holds too; True when all passed.
 
-    def sound() -> bool:
-        for descriptor in (1, 2):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
-        os.chdir(storm.HERE.parents[1])
-        build.build_core = lambda *_, **__: library  # before any test imports it
-        return pytest.main(["-x", "-q", "-p", "no:cacheprovider", *tests]) == 0
+    In a new interpreter: here the tests' modules may have been imported, and hold the sound core.
+    """
+    command = [sys.executable, "-c", _AGAINST, str(library), "-x", "-q", "-p", "no:cacheprovider", *tests]
+    try:
+        done = subprocess.run(
+            command, cwd=storm.HERE.parents[1], capture_output=True, check=False, timeout=TESTS_LIMIT_S
+        )
+    except subprocess.TimeoutExpired:
+        return False
+    return done.returncode == 0
 
-    return apart(sound, TESTS_LIMIT_S)
+
+_AGAINST = """
+import sys
+from pathlib import Path
+import pytest
+from firmware_bridge import build
+build.build_core = lambda *_, **__: Path(sys.argv[1])
+sys.exit(pytest.main(sys.argv[2:]))
+"""
 
 
 def apart(sound: Callable[[], bool], limit_s: int) -> bool:

@@ -169,7 +169,7 @@ def test_the_property_dies_when_a_rule_is_broken(tmp_path: Path, name: str) -> N
     (broken / file).write_text(source.replace(old, new), encoding="utf-8")
     library = build_core(tmp_path, core=broken)
 
-    @settings(max_examples=150, deadline=None, derandomize=True, database=None, phases=[Phase.generate],
+    @settings(max_examples=2000, deadline=None, derandomize=True, database=None, phases=[Phase.generate],
               suppress_health_check=list(HealthCheck))  # fmt: skip
     @given(plan=plans)
     def held(plan: Plan) -> None:
