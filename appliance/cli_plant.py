@@ -89,9 +89,14 @@ def _opcua_list(options: argparse.Namespace) -> int:
     folders = _opcua_folders(options)
     if (folders.own / OWN).exists():
         _say(_certificate_line("own", Held(folders.own / OWN, read_own(folders.own).certificate)))
+    else:
+        _say("own       none yet; the first start of the unit opcua makes it")
     for word, folder in (("trusted", folders.trusted), ("issuer", folders.issuers), ("rejected", folders.rejected)):
-        for one in held(folder):
+        found = held(folder)
+        for one in found:
             _say(_certificate_line(word, one))
+        if not found:
+            _say(f"{word:<9} none")
     return 0
 
 
@@ -159,8 +164,11 @@ def _user_remove(options: argparse.Namespace) -> int:
 def _user_list(options: argparse.Namespace) -> int:
     from appliance.outputs.opcua_security.users import read_users
 
-    for name, entry in sorted(read_users(_opcua_folders(options).root).items()):
+    people = sorted(read_users(_opcua_folders(options).root).items())
+    for name, entry in people:
         _say(f"{entry.role.value:<9} {name}")
+    if not people:
+        _say("nobody may sign in; `firstshift opcua user add` lets a person in")
     return 0
 
 

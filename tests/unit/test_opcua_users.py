@@ -246,7 +246,7 @@ def test_commands_set_users(tmp_path: Path, said: Said) -> None:
     assert Users(tmp_path / "opcua", _Clock()).check("anna", "correct horse") == ""
     assert (0, "operator  anna\n", "") == said("user", "list")
     assert said("user", "remove", "anna", "--person", "person-2")[0] == 0
-    assert (0, "", "") == said("user", "list")
+    assert (0, "nobody may sign in; `firstshift opcua user add` lets a person in\n", "") == said("user", "list")
     code, out, err = said(*add, typed="short\n")
     assert (2, "") == (code, out)
     assert "5 characters; 10 to 128 are allowed" in err
