@@ -2,7 +2,12 @@
 
 from msgspec import Raw, Struct
 
+from appliance.schema.audit import AuditRequest
+from appliance.schema.clocks import UtcNs
+from appliance.schema.health import AlarmStep
+from appliance.schema.label import Label
 from appliance.schema.part import PartId
+from appliance.schema.person import Person
 
 
 class Accepted(Struct, frozen=True, tag=True):
@@ -152,8 +157,54 @@ class ReinspectPart(Struct, frozen=True, tag=True):
     why: str
 
 
+class SubmitLabel(Struct, frozen=True, tag=True):
+    """Ask `record` to keep a label. Sent again with the same `label_id` it is accepted and changes nothing.
+
+    With purpose review the label also decides the part that waits, as `DecidePart` does.
+    """
+
+    label: Label
+    """`previous` and `old` are filled in by `record`."""
+
+
+class ChangePerson(Struct, frozen=True, tag=True):
+    """Ask `record` to enrol a person or change one. Sent again with the same `event_id` it changes nothing."""
+
+    person: Person
+
+
+class NoteAlarm(Struct, frozen=True, tag=True):
+    """Ask `record` to keep what a person did about an alarm. Sent again with the same id it changes nothing."""
+
+    step: AlarmStep
+
+
+class NoteDeed(Struct, frozen=True, tag=True):
+    """Ask `record` for an entry of the audit chain. Sent again with the same `note_id` it changes nothing."""
+
+    note_id: str
+    """UUID version 7."""
+    deed: AuditRequest
+    at: UtcNs
+    """When it was done; the entry's own time is when it was written."""
+
+
+class FreezeSnapshot(Struct, frozen=True, tag=True):
+    """Ask `record` to name the labelled images that training may use now; the answer's detail is the snapshot's id."""
+
+    person: str
+    why: str
+    snapshot_id: str
+    """UUID version 7; sent again it changes nothing."""
+
+
 Command = (
     DecidePart
+    | SubmitLabel
+    | ChangePerson
+    | NoteAlarm
+    | NoteDeed
+    | FreezeSnapshot
     | SeedPart
     | QuarantinePart
     | ReinspectPart

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from appliance.schema.clocks import HostNs
+from appliance.schema.clocks import HostNs, UtcNs
 
 
 class Condition(StrEnum):
@@ -48,3 +48,29 @@ class Alarm(Struct, frozen=True, tag=True):
     text: str
     part: str = ""
     at: HostNs = HostNs(0)
+
+
+class AlarmDeed(StrEnum):
+    """Say what a person did about an alarm (ISA-18.2)."""
+
+    ACKNOWLEDGED = "acknowledged"
+    SHELVED = "shelved"
+    UNSHELVED = "unshelved"
+    OUT_OF_SERVICE = "out_of_service"
+    IN_SERVICE = "in_service"
+
+
+class AlarmStep(Struct, frozen=True, tag=True):
+    """State what a person did about an alarm; kept by `record`, on no topic."""
+
+    step_id: str
+    """UUID version 7."""
+    unit: str
+    kind: str
+    """With `unit` it names the alarm."""
+    deed: AlarmDeed
+    person: str
+    at: UtcNs
+    until: UtcNs = UtcNs(0)
+    """End of shelving; 0: none."""
+    why: str = ""

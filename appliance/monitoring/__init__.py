@@ -1,0 +1,1 @@
+"""Watch the line from its facts: alarms, charts, shifts; pure."""

@@ -1,0 +1,1 @@
+"""The touchscreen: what operators see and touch."""

@@ -1,0 +1,1 @@
+"""Listen to the bus and send wishes; the only file of the touchscreen on it."""

@@ -1,0 +1,1 @@
+"""Read the record database for the touchscreen."""

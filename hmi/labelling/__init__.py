@@ -1,0 +1,1 @@
+"""Follow one person labelling: taps, drawing, twins, times; no Qt."""

@@ -1,0 +1,1 @@
+"""Keep what people said until record holds it."""

@@ -1,0 +1,1 @@
+"""Say who is at the screen and what they may do."""
