@@ -76,3 +76,11 @@ def command(process: int) -> str:
     """Give a process's command line, empty for a dead one."""
     path = Path(f"/proc/{process}/cmdline")
     return path.read_text().replace("\0", " ").strip() if path.exists() else ""
+
+
+@pytest.fixture(scope="session")
+def fitted_station(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Fit the day-one bundle of a simulated station once for all tests; not to be written to."""
+    from tests.faults.station_rig import fit
+
+    return fit(tmp_path_factory.mktemp("fitted"))

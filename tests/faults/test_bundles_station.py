@@ -22,7 +22,7 @@ from appliance.services._loading import load_bundle, proof_command
 from appliance.services._staging import BundleStager, Stage, Staged, StagingFailed
 from appliance.storage import bundle, database, queries
 from appliance.storage.record_store import DATABASE
-from tests.faults.station_rig import Run, fit, fresh, run_demo
+from tests.faults.station_rig import Run, fresh, run_demo
 
 ACTOR = "operator-7"
 PATIENCE_S = 60.0
@@ -82,14 +82,9 @@ def spoil(folder: Path, suffix: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def fitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return fit(tmp_path_factory.mktemp("fitted"))
-
-
-@pytest.fixture(scope="module")
-def handled(fitted: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Handling]:
+def handled(fitted_station: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Handling]:
     """Run a station whose bundles are swapped while its shadow is killed."""
-    state = with_bundles(fresh(fitted, tmp_path_factory.mktemp("handled")))
+    state = with_bundles(fresh(fitted_station, tmp_path_factory.mktemp("handled")))
     handling = Handling(state)
     run = run_demo(state, "--scenario", HERE / "killed_shadow.txt", once_running=handling)
     return run, handling
@@ -153,9 +148,9 @@ def test_the_shadow_is_kept_and_agrees_with_its_like(handled: tuple[Run, Handlin
     assert any("shadow ended" in item.line for item in run.said)
 
 
-def test_a_shadow_that_cannot_be_loaded_changes_nothing(fitted: Path, tmp_path: Path) -> None:
+def test_a_shadow_that_cannot_be_loaded_changes_nothing(fitted_station: Path, tmp_path: Path) -> None:
     """Its process stays up and says why; the station starts, runs and ends as without it."""
-    state = with_bundles(fresh(fitted, tmp_path / "state"))
+    state = with_bundles(fresh(fitted_station, tmp_path / "state"))
     spoil(state / "bundles" / "shadow", ".onnx")
     said: list[str] = []
     run = run_demo(state, "--parts", "20", once_running=_hearing(state, said))
@@ -170,13 +165,13 @@ def test_a_shadow_that_cannot_be_loaded_changes_nothing(fitted: Path, tmp_path: 
     ("suffix", "expected"), [(None, None), (".onnx", ".onnx has SHA-256"), (".npz", ".npz has SHA-256")]
 )
 def test_staging_proves_a_bundle_before_it_is_loaded(
-    fitted: Path, tmp_path: Path, suffix: str | None, expected: str | None
+    fitted_station: Path, tmp_path: Path, suffix: str | None, expected: str | None
 ) -> None:
     """The real proof in its own process, the real load in the stager's thread: a changed byte is named, and no more."""
-    state = with_bundles(fresh(fitted, tmp_path / "state"))
-    text = (fitted / "station.toml").read_text("utf-8").replace(str(fitted), str(state))
+    state = with_bundles(fresh(fitted_station, tmp_path / "state"))
+    text = (fitted_station / "station.toml").read_text("utf-8").replace(str(fitted_station), str(state))
     (state / "station.toml").write_text(text, "utf-8")
-    shutil.copy(fitted / "recipe.toml", state / "recipe.toml")
+    shutil.copy(fitted_station / "recipe.toml", state / "recipe.toml")
     loaded = config.load(state / "station.toml")
     if suffix:
         spoil(state / "bundles" / "next", suffix)

@@ -20,7 +20,7 @@ from appliance.schema.line import LineState
 from appliance.schema.topics import LINE_STATE
 from appliance.storage import bundle, database, queries
 from appliance.storage.record_store import DATABASE
-from tests.faults.station_rig import Run, fit, fresh, lines, run_demo
+from tests.faults.station_rig import Run, fresh, lines, run_demo
 from tests.unit.approval_rig import AT, key_of
 
 ACTOR = "operator-7"
@@ -85,13 +85,12 @@ class Changing:
 
 
 @pytest.fixture(scope="module")
-def changed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Changing]:
+def changed(fitted_station: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Changing]:
     """Run a station that changes from its first product to the second."""
-    fitted = fit(tmp_path_factory.mktemp("fitted"))
-    state = fresh(fitted, tmp_path_factory.mktemp("changed"))
+    state = fresh(fitted_station, tmp_path_factory.mktemp("changed"))
     whole = bundle.read(state / "bundles" / "day-one")
     bundle.write(state / "bundles" / "nut", msgspec.structs.replace(whole.manifest, parent=whole.id), whole.files)
-    shutil.copy(fitted / "recipe.toml", state / "recipe.toml")
+    shutil.copy(fitted_station / "recipe.toml", state / "recipe.toml")
     changing = Changing(state)
     return run_demo(state, "--scenario", SCENARIO, once_running=changing), changing
 

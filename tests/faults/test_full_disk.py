@@ -10,7 +10,7 @@ import pytest
 from appliance.check.units import listen
 from appliance.config import load
 from appliance.schema.health import Condition
-from tests.faults.station_rig import fit, fresh, lines, run_demo
+from tests.faults.station_rig import fresh, lines, run_demo
 
 PARTS = 90
 SIZE = "24m"
@@ -36,9 +36,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", disk], check=True)
 
 
-def test_a_full_disk_stops_no_part_and_is_made_up_for(small_disk: Path, tmp_path: Path) -> None:
+def test_a_full_disk_stops_no_part_and_is_made_up_for(small_disk: Path, fitted_station: Path, tmp_path: Path) -> None:
     """While the disk is full `record` names the fault and holds the facts; with room again each part has its row."""
-    elsewhere = fresh(fit(tmp_path / "fitted"), tmp_path / "elsewhere")
+    elsewhere = fresh(fitted_station, tmp_path / "elsewhere")
     for name in ELSEWHERE:
         (elsewhere / name).mkdir(exist_ok=True)
     for name in (*ELSEWHERE, *FILES_ELSEWHERE):

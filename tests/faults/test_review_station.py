@@ -8,20 +8,17 @@ import pytest
 from appliance.schema.review import Change
 from appliance.storage import database, queries, review_queries
 from appliance.storage.record_store import DATABASE
-from tests.faults.station_rig import Run, firstshift, fit, fresh, run_demo
+from tests.faults.station_rig import Run, firstshift, fresh, run_demo
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def fitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return fit(tmp_path_factory.mktemp("fitted"))
-
-
-@pytest.fixture(scope="module")
-def parallel(fitted: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def parallel(fitted_station: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Let a person decide every part at the line."""
-    return run_demo(fresh(fitted, tmp_path_factory.mktemp("parallel")), "--parallel", "--parts", "15", "--rate", "1")
+    return run_demo(
+        fresh(fitted_station, tmp_path_factory.mktemp("parallel")), "--parallel", "--parts", "15", "--rate", "1"
+    )
 
 
 def test_in_parallel_mode_people_alone_open_the_gate(parallel: Run) -> None:
@@ -46,12 +43,14 @@ def test_every_decision_of_parallel_mode_is_kept_before_the_gate(parallel: Run) 
     assert all((row.manual_margin_ms or -1) > 0 for row in parallel.rows if row.lane == "accept")
 
 
-def test_a_record_service_that_dies_costs_no_decision(fitted: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_record_service_that_dies_costs_no_decision(
+    fitted_station: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     """Killed twice while a person decides every part: each is decided in the end, and no accept is unexplained.
 
     A part that was accepted while nobody could tell the gate is held back, and asked for again.
     """
-    state = fresh(fitted, tmp_path_factory.mktemp("killed"))
+    state = fresh(fitted_station, tmp_path_factory.mktemp("killed"))
     scenario = state / "killed.txt"
     scenario.write_text("parts 15\nat 3s kill record\nat 9s kill record\nexpect actuation accept within 5s\n", "utf-8")
     run = run_demo(state, "--parallel", "--rate", "1", "--scenario", scenario)
@@ -64,10 +63,10 @@ def test_a_record_service_that_dies_costs_no_decision(fitted: Path, tmp_path_fac
 
 
 def test_in_primary_mode_people_decide_what_the_model_doubts(
-    fitted: Path, tmp_path_factory: pytest.TempPathFactory
+    fitted_station: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """What came up for review is decided; a part that a person accepts is put over by hand; the gate stays."""
-    state = fresh(fitted, tmp_path_factory.mktemp("primary"))
+    state = fresh(fitted_station, tmp_path_factory.mktemp("primary"))
     run = run_demo(state, "--parts", "60", "--rate", "5")
     summary, review = run.summary, run.summary["review"]
     doubted = sum(summary["verdicts"][way] for way in ("review", "unknown"))

@@ -12,7 +12,7 @@ import pytest
 from appliance.governance import audit_chain
 from appliance.storage import database, queries
 from appliance.storage.record_store import DATABASE
-from tests.faults.station_rig import ROOT, Run, firstshift, fit, fresh, run_demo
+from tests.faults.station_rig import ROOT, Run, firstshift, fresh, run_demo
 
 HERE = Path(__file__).parent
 PARTS = 60
@@ -48,20 +48,15 @@ KEYS = {
 
 
 @pytest.fixture(scope="module")
-def fitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return fit(tmp_path_factory.mktemp("fitted"))
-
-
-@pytest.fixture(scope="module")
 def checks() -> dict[str, dict]:
     """Hold what `firstshift check` said: `alive` while the station ran, `dead` afterwards."""
     return {}
 
 
 @pytest.fixture(scope="module")
-def quiet(fitted: Path, tmp_path_factory: pytest.TempPathFactory, checks: dict[str, dict]) -> Run:
+def quiet(fitted_station: Path, tmp_path_factory: pytest.TempPathFactory, checks: dict[str, dict]) -> Run:
     """Run a station that nobody troubles, and look at it once while it runs."""
-    state = fresh(fitted, tmp_path_factory.mktemp("quiet"))
+    state = fresh(fitted_station, tmp_path_factory.mktemp("quiet"))
     run = run_demo(state, "--parts", str(PARTS), once_running=_checking(state, checks, "alive"))
     _checking(state, checks, "dead")()
     return run
@@ -138,9 +133,9 @@ def test_a_check_of_a_dead_station_names_every_process(quiet: Run, checks: dict[
 
 
 @pytest.mark.parametrize("script", SCENARIOS, ids=[script.stem for script in SCENARIOS])
-def test_trouble(script: Path, fitted: Path, tmp_path: Path) -> None:
+def test_trouble(script: Path, fitted_station: Path, tmp_path: Path) -> None:
     """No part passes without an ACCEPT of its own in time, no part is lost, and the line comes back by itself."""
-    run = run_demo(fresh(fitted, tmp_path / "state"), "--scenario", script)
+    run = run_demo(fresh(fitted_station, tmp_path / "state"), "--scenario", script)
     print(script.stem, {trouble: ms and round(ms) for trouble, ms in run.recoveries_ms.items()})  # noqa: T201
 
     assert run.code == 0, run.errors
@@ -150,9 +145,9 @@ def test_trouble(script: Path, fitted: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_ended_demo_leaves_no_process(number: signal.Signals, fitted: Path, tmp_path: Path) -> None:
+def test_an_ended_demo_leaves_no_process(number: signal.Signals, fitted_station: Path, tmp_path: Path) -> None:
     """Ctrl-C and a plain kill end every process of the station; the next run in the same folder finds it free."""
-    state = fresh(fitted, tmp_path / "state")
+    state = fresh(fitted_station, tmp_path / "state")
     run = run_demo(state, "--parts", "100", ended_by=number)
     left = [text for text in map(_text, Path("/proc").glob("[0-9]*/cmdline")) if str(state) in text]
 
