@@ -27,6 +27,7 @@ ANSWER_MS = 5000
 """Longest wait for `record`: it answers once the decision is on the disk."""
 
 UNKNOWN_TEXT = "unknown defect - human review required"
+HANDED_ON_TEXT = "somebody could not say - a quality engineer decides"
 
 Json = dict[str, Any]
 
@@ -111,12 +112,15 @@ def _list_lines(answer: Json) -> Iterator[str]:
 def _seen(held: sqlite3.Connection, item: "Item") -> Json:
     """Give what a reviewer may see of a part."""
     from appliance.decision.review_queue import shown_as
+    from appliance.schema.review import Occasion
     from appliance.storage import review_queries
 
     row: Json = {"part": str(item.part), "occasion": shown_as(item).value, "since": _utc(item.since)}
     if item.why:
         row["why"] = item.why
-    if item.needs_quality:
+    if item.handed_on:
+        row["text"] = HANDED_ON_TEXT
+    if item.origin is Occasion.UNKNOWN:
         row["text"] = UNKNOWN_TEXT
         row["reasons"] = [reason.value for reason in review_queries.reasons_of(held, item.part)]
     return row

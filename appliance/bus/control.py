@@ -75,7 +75,9 @@ class PendingAnswers:
                 if now < due:
                     self._waiting.append((socket, unit, ticket, due))
                     continue
-                taken.append((unit, ticket, RefusedReply(f"{unit}: no answer in time; see `firstshift check`")))
+                taken.append(
+                    (unit, ticket, RefusedReply(f"{unit}: no answer in time; see `firstshift check`", again=True))
+                )
             socket.close()
         return taken
 

@@ -1,7 +1,8 @@
 """Say which parts wait for a person, who may decide them, and what becomes of those that nobody decides; pure.
 
     first step          opened, quarantined (no place was free) or reopened (nobody was asked before)
-    opened, reopened    the part waits; then decided, or quarantined (too long, or a person wants it so)
+    opened, reopened    the part waits; then decided, or quarantined (too long, or a person wants it so), or handed on
+    handed on           somebody could not say: it waits as before, from now on for quality engineers alone
     quarantined         then only reopened
     decided             then only reopened, by a person's wish, or because the gate held back what the person accepted
 
@@ -20,13 +21,14 @@ from appliance.schema.part import PartId
 from appliance.schema.review import Change, Occasion, ReviewStep
 from appliance.schema.verdict import Disposition, Reason, Verdict
 
-WAITS = frozenset({Change.OPENED, Change.REOPENED})
+WAITS = frozenset({Change.OPENED, Change.REOPENED, Change.HANDED_ON})
 """Last steps of a part that waits for a person."""
 
 _AFTER: dict[Change | None, frozenset[Change]] = {
     None: frozenset({Change.OPENED, Change.QUARANTINED, Change.REOPENED}),
-    Change.OPENED: frozenset({Change.QUARANTINED, Change.DECIDED}),
-    Change.REOPENED: frozenset({Change.QUARANTINED, Change.DECIDED}),
+    Change.OPENED: frozenset({Change.QUARANTINED, Change.DECIDED, Change.HANDED_ON}),
+    Change.REOPENED: frozenset({Change.QUARANTINED, Change.DECIDED, Change.HANDED_ON}),
+    Change.HANDED_ON: frozenset({Change.QUARANTINED, Change.DECIDED, Change.HANDED_ON}),
     Change.QUARANTINED: frozenset({Change.REOPENED}),
     Change.DECIDED: frozenset({Change.REOPENED}),
 }
@@ -50,7 +52,9 @@ class Item(Struct, frozen=True):
     why: str = ""
     """Of the last step."""
     asked_by: str = ""
-    """Who took the last step or asked for it; empty: the service by its own rules."""
+    """Who took the last step or asked for it, whoever handed it on since; empty: the service by its own rules."""
+    handed_on: bool = False
+    """Whether somebody who looked could not say."""
 
     @property
     def waits(self) -> bool:
@@ -59,8 +63,8 @@ class Item(Struct, frozen=True):
 
     @property
     def needs_quality(self) -> bool:
-        """Whether only a quality engineer may decide it: the model did not know what it saw."""
-        return self.origin is Occasion.UNKNOWN
+        """Whether only a quality engineer may decide it: the model, or a person, did not know what it saw."""
+        return self.handed_on or self.origin is Occasion.UNKNOWN
 
 
 Past = Callable[[PartId], Item | None]
@@ -148,15 +152,13 @@ class ReviewQueue:
 
         quality: whether the person is a quality engineer.
         """
-        item = self._open(part)
-        if item.needs_quality and not quality:
-            raise Refused(
-                f"part {part}: unlike everything known, {person!r} is not listed as a quality engineer; let one of "
-                "those under [approval] people decide it"
-            )
-        if item.change is Change.REOPENED and item.asked_by and person in item.people:
-            raise Refused(f"part {part}: {person!r} has decided it before; another person must inspect it again")
+        item = self._open_to(part, person, quality=quality)
         return ReviewStep(part, item.steps + 1, Change.DECIDED, item.occasion, person, "", at)
+
+    def handing_on(self, part: PartId, person: str, at: UtcNs, *, quality: bool) -> ReviewStep:
+        """Give the step by which a person who cannot say leaves a part to a quality engineer; Refused as `deciding`."""
+        item = self._open_to(part, person, quality=quality)
+        return ReviewStep(part, item.steps + 1, Change.HANDED_ON, item.occasion, person, "", at)
 
     def quarantining(self, part: PartId, person: str, why: str, at: UtcNs) -> ReviewStep:
         """Give the step that puts a waiting part into quarantine; Refused when it does not wait."""
@@ -203,6 +205,18 @@ class ReviewQueue:
             self._waiting[step.part] = item
         return item
 
+    def _open_to(self, part: PartId, person: str, *, quality: bool) -> Item:
+        item = self._open(part)
+        if item.needs_quality and not quality:
+            why = "somebody could not say" if item.handed_on else "unlike everything known"
+            raise Refused(
+                f"part {part}: {why}, {person!r} is not listed as a quality engineer; let one of "
+                "those under [approval] people decide it"
+            )
+        if item.asked_by and person in item.people:
+            raise Refused(f"part {part}: {person!r} has decided it before; another person must inspect it again")
+        return item
+
     def _open(self, part: PartId) -> Item:
         item = self.find(part)
         if item is None:
@@ -228,7 +242,12 @@ def _after(item: Item | None, step: ReviewStep) -> Item:
     if step.change is Change.DECIDED:
         people = (*people, step.person)
     origin = item.origin if item is not None else step.occasion
-    return Item(step.part, origin, step.occasion, step.change, step.at, step.number, people, step.why, step.person)
+    is_handed = step.change is Change.HANDED_ON
+    asked_by = item.asked_by if item is not None and is_handed else step.person
+    handed_on = is_handed or (item is not None and item.handed_on)
+    return Item(
+        step.part, origin, step.occasion, step.change, step.at, step.number, people, step.why, asked_by, handed_on
+    )
 
 
 def _age(item: Item) -> tuple[UtcNs, PartId]:

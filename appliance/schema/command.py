@@ -1,5 +1,7 @@
 """Name the wishes one process may send another, and the two answers."""
 
+from enum import StrEnum
+
 from msgspec import Raw, Struct
 
 from appliance.schema.audit import AuditRequest
@@ -20,6 +22,8 @@ class RefusedReply(Struct, frozen=True, tag="Refused"):
     """Answer that nothing was changed, and why."""
 
     reason: str
+    again: bool = False
+    """True: only the moment was bad; sent again unchanged it may be granted."""
 
 
 class Replay(Struct, frozen=True, tag=True):
@@ -114,6 +118,42 @@ class PrepareRecipe(Struct, frozen=True, tag=True):
     """Ask `line` for a changeover to another recipe; refused while a part is under way. `line.state` tells the end."""
 
     number: int
+    actor: str
+
+
+class TriedOutput(StrEnum):
+    """Name the outputs that can be tried by hand."""
+
+    GATE_ACCEPT = "gate_accept"
+    """The gate moves to the accept lane and falls back."""
+    CAMERA0 = "camera0"
+    """Camera line 0 and its lamp, once."""
+    CAMERA1 = "camera1"
+    RUN_PERMIT = "run_permit"
+    """The belt may start."""
+
+
+class BeginTests(Struct, frozen=True, tag=True):
+    """Ask `line` to inspect nothing and disarm, so that outputs can be tried; refused while it works or a part is on.
+
+    Ends by itself some time after the last wish about it.
+    """
+
+    actor: str
+    why: str
+
+
+class TryOutput(Struct, frozen=True, tag=True):
+    """Ask `line` to drive one output for a moment; refused unless tests were begun and the belt is empty."""
+
+    output: TriedOutput
+    duration_ms: int
+    actor: str
+
+
+class EndTests(Struct, frozen=True, tag=True):
+    """Ask `line` to work again."""
+
     actor: str
 
 
@@ -214,6 +254,9 @@ Command = (
     | HaltLine
     | PurgeDone
     | PrepareRecipe
+    | BeginTests
+    | TryOutput
+    | EndTests
     | Replay
     | Drain
     | StageBundle

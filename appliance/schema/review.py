@@ -5,6 +5,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from appliance.schema.clocks import HostNs, UtcNs
+from appliance.schema.label import Label
 from appliance.schema.part import PartId
 
 
@@ -56,6 +57,12 @@ class Seeded(Struct, frozen=True, tag=True):
     at: UtcNs
 
 
+class SeededAnswer(Struct, frozen=True, tag=True):
+    """Hold what a person said of a seeded part; kept by `record`, on no topic. It is no label, so never trained on."""
+
+    label: Label
+
+
 class Change(StrEnum):
     """Say what became of a part in review."""
 
@@ -67,6 +74,8 @@ class Change(StrEnum):
     """It waits again, for a re-inspection."""
     DECIDED = "decided"
     """A person has decided it."""
+    HANDED_ON = "handed_on"
+    """A person could not say; it waits on, for a quality engineer."""
 
 
 class ReviewStep(Struct, frozen=True, tag=True):

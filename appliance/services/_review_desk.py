@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from msgspec import Struct
 
-from appliance.decision.review_queue import Item, ReviewQueue, occasion_of
+from appliance.decision.review_queue import WAITS, Item, ReviewQueue, occasion_of
 from appliance.ports.node import Output, Publish
 from appliance.schema.actuation import Actuation, HandActuation, Lane
 from appliance.schema.audit import AuditRequest
@@ -17,18 +17,17 @@ from appliance.schema.clocks import MS, HostNs, S, UtcNs
 from appliance.schema.command import DecidePart, QuarantinePart, ReinspectPart, SeedPart
 from appliance.schema.errors import Refused
 from appliance.schema.health import Alarm
-from appliance.schema.label import Label, LabelLevel
+from appliance.schema.label import GOOD, UNSURE, Label, LabelLevel
 from appliance.schema.part import PartEntered, PartId
+from appliance.schema.person import Role
 from appliance.schema.policy import Mode, Policy
-from appliance.schema.review import Change, ManualVerdict, Occasion, ReviewStep, Seeded
+from appliance.schema.review import Change, ManualVerdict, Occasion, ReviewStep, Seeded, SeededAnswer
 from appliance.schema.topics import ALARM, AUDIT, LABEL, MANUAL, SEED
 from appliance.schema.verdict import Disposition, Verdict
-from appliance.storage import review_queries
+from appliance.storage import label_queries, people_queries, review_queries
 from appliance.storage.record_store import RecordStore
 
 RECORD = "record"
-
-GOOD = "good"
 
 STEPS = "review"
 """Stands for a topic where steps of the queue are kept; they are on none."""
@@ -66,7 +65,7 @@ class ReviewDesk:
         quality: Collection[str],
         entropy: Callable[[int], int],
     ) -> None:
-        """Take the recipe's policy and mode, and who may decide what the model did not know.
+        """Take the recipe's policy and mode, and who, beside the role, may decide what the model did not know.
 
         entropy: gives a random number of so many bits, for ids.
         """
@@ -98,7 +97,7 @@ class ReviewDesk:
     def start(self, at: UtcNs) -> Deed:
         """Build the queue again from the store, with what ought to be in it and is not."""
         ask = self._store.ask
-        self._queue = self._filled(ask(lambda held: review_queries.items(held, (Change.OPENED, Change.REOPENED))))
+        self._queue = self._filled(ask(lambda held: review_queries.items(held, WAITS)))
         self._seeds = ask(review_queries.seeds)
         wish = ask(review_queries.seed_wish)
         self._armed = SeedPart(*wish) if wish is not None else None
@@ -145,21 +144,21 @@ class ReviewDesk:
 
     def answer(self, wish: Wish, now: HostNs, utc: UtcNs) -> Deed:
         """Say what a person's wish leads to; nothing has happened before `keep`. Refused says why it leads nowhere."""
-        _check_word("person", wish.person)
+        check_word("person", wish.person)
         match wish:
             case DecidePart():
                 return self._decide(wish, now, utc)
             case SeedPart():
                 return self._seed(wish, utc)
             case QuarantinePart():
-                self._check_part(wish.part)
-                _check_word("reason", wish.why)
+                self.check_part(wish.part)
+                check_word("reason", wish.why)
                 step = self._queue.quarantining(wish.part, wish.person, wish.why, utc)
                 note = AuditRequest(wish.person, "part_quarantined", str(wish.part), "", wish.why)
                 return Deed(((STEPS, step), (AUDIT + RECORD, note)), (), f"part {wish.part} is in quarantine")
             case ReinspectPart():
-                self._check_part(wish.part)
-                _check_word("reason", wish.why)
+                self.check_part(wish.part)
+                check_word("reason", wish.why)
                 step = self._queue.reopening(wish.part, wish.person, wish.why, utc)
                 note = AuditRequest(wish.person, "reinspection_asked", str(wish.part), "", wish.why)
                 return Deed(((STEPS, step), (AUDIT + RECORD, note)), (), f"part {wish.part} waits for a re-inspection")
@@ -225,45 +224,68 @@ class ReviewDesk:
         self._seeds[entered.part] = (wish.kind, wish.person)
         return Deed((*deed.facts, *_seed_facts(seeded)), (*deed.outputs, Publish(SEED, seeded)))
 
-    def _decide(self, wish: DecidePart, now: HostNs, utc: UtcNs) -> Deed:
-        self._check_part(wish.part)
-        _check_answer(wish)
-        kind, seeder = self._seeds.get(wish.part, ("", ""))
-        if wish.person == seeder:
-            raise Refused(f"part {wish.part}: {seeder!r} put it there as a known {kind}; another person must decide it")
-        step = self._queue.deciding(wish.part, wish.person, utc, quality=wish.person in self._quality)
+    def decide(self, label: Label, now: HostNs, utc: UtcNs) -> Deed:
+        """Say what a label leads to on a part that waits: its decision, or a quality engineer's if it is unsure.
+
+        Of a seeded part the answer is kept apart from labels.
+        """
+        kind, seeder = self._seeds.get(label.part, ("", ""))
+        if label.person == seeder:
+            raise Refused(
+                f"part {label.part}: {seeder!r} put it there as a known {kind}; another person must decide it"
+            )
+        said = self._store.ask(lambda held: label_queries.following(held, label))
+        kept: tuple[str, Struct] = (STEPS, SeededAnswer(said)) if seeder else (LABEL, said)
+        if label.kind == UNSURE:
+            step = self._queue.handing_on(label.part, label.person, utc, quality=self._is_quality(label.person))
+            return _told((STEPS, step), kept, detail=f"part {label.part}: waits for a quality engineer")
+        step = self._queue.deciding(label.part, label.person, utc, quality=self._is_quality(label.person))
         verdict = ManualVerdict(
-            verdict_id=uuid7(utc, self._entropy(74)),
-            part=wish.part,
-            accept=wish.accept,
-            kind=wish.kind,
-            person=wish.person,
+            verdict_id=label.label_id,
+            part=label.part,
+            accept=label.kind == GOOD,
+            kind=label.kind,
+            person=label.person,
             occasion=step.occasion,
-            seconds=wish.seconds,
-            prediction_shown=wish.prediction_shown,
+            seconds=label.seconds,
+            prediction_shown=label.prediction_shown,
             decided=now,
             at=utc,
         )
-        facts: list[tuple[str, Struct]] = [(STEPS, step), (MANUAL, verdict)]
-        if not seeder:
-            facts.append((LABEL, self._label(verdict)))
-        said = tuple(Publish(topic, fact) for topic, fact in facts if topic != STEPS)
-        return Deed(tuple(facts), said, f"part {wish.part}: {'accept' if wish.accept else 'reject'}, {wish.kind}")
+        detail = f"part {label.part}: {'accept' if verdict.accept else 'reject'}, {label.kind}"
+        return _told((STEPS, step), (MANUAL, verdict), kept, detail=detail)
 
-    def _label(self, verdict: ManualVerdict) -> Label:
-        return Label(
-            label_id=uuid7(verdict.at, self._entropy(74)),
-            part=verdict.part,
+    def check_part(self, part: PartId) -> None:
+        """Refuse a part that no fact names."""
+        possible = 0 <= part.boot < 1 << 32 and 0 <= part.number < 1 << 32
+        if not possible or not self._store.ask(lambda held: review_queries.is_known(held, part)):
+            raise Refused(f"part {part}: is not known to this station; `firstshift review list` names those that wait")
+
+    def is_seeded(self, part: PartId) -> bool:
+        """Say whether a part is a known defect that somebody put there; to be told to nobody."""
+        return part in self._seeds
+
+    def _is_quality(self, person: str) -> bool:
+        found = self._store.ask(lambda held: people_queries.person(held, person))
+        return person in self._quality or (found is not None and found.active and found.role is Role.QUALITY)
+
+    def _decide(self, wish: DecidePart, now: HostNs, utc: UtcNs) -> Deed:
+        self.check_part(wish.part)
+        _check_answer(wish)
+        label = Label(
+            label_id=uuid7(utc, self._entropy(74)),
+            part=wish.part,
             level=LabelLevel.CONFIRM,
-            person=verdict.person,
-            kind=verdict.kind,
-            seconds=verdict.seconds,
-            prediction_shown=verdict.prediction_shown,
-            at=verdict.at,
+            person=wish.person,
+            kind=wish.kind,
+            seconds=wish.seconds,
+            prediction_shown=wish.prediction_shown,
+            at=utc,
         )
+        return self.decide(label, now, utc)
 
     def _seed(self, wish: SeedPart, utc: UtcNs) -> Deed:
-        _check_word("class", wish.kind)
+        check_word("class", wish.kind)
         if wish.kind == GOOD:
             raise Refused("seed: class 'good' is no defect; name the class of the known defect")
         if wish.part is None:
@@ -274,12 +296,14 @@ class ReviewDesk:
         return self._seed_known(wish, wish.part, utc)
 
     def _seed_known(self, wish: SeedPart, part: PartId, utc: UtcNs) -> Deed:
-        self._check_part(part)
+        self.check_part(part)
         item = self._queue.find(part)
         if part in self._seeds:
             raise Refused(f"part {part}: is seeded already as {self._seeds[part][0]}; choose another part")
         if item is not None and item.people:
             raise Refused(f"part {part}: {item.people[-1]} has decided it already; seed a part that nobody has decided")
+        if item is not None and item.handed_on:
+            raise Refused(f"part {part}: somebody has looked at it already; seed a part that nobody has seen")
         lane = self._store.ask(lambda held: review_queries.lane_of(held, part))
         if lane == Lane.ACCEPT:
             raise Refused(f"part {part}: lies in the accept lane, where nobody would look at it; choose a held part")
@@ -290,11 +314,6 @@ class ReviewDesk:
                 raise Refused(f"part {part}: {self.waiting} parts wait, limit {self.limit}; decide some of them first")
             facts = ((STEPS, ReviewStep(part, 1, Change.OPENED, Occasion.REVIEW, "", "", utc)), *facts)
         return Deed(facts, (Publish(SEED, seeded),), f"part {part} is a known {wish.kind}")
-
-    def _check_part(self, part: PartId) -> None:
-        possible = 0 <= part.boot < 1 << 32 and 0 <= part.number < 1 << 32
-        if not possible or not self._store.ask(lambda held: review_queries.is_known(held, part)):
-            raise Refused(f"part {part}: is not known to this station; `firstshift review list` names those that wait")
 
 
 def uuid7(at: UtcNs, random: int) -> str:
@@ -311,21 +330,32 @@ def _seed_facts(seeded: Seeded) -> tuple[tuple[str, Struct], ...]:
 
 
 def _check_answer(wish: DecidePart) -> None:
-    _check_word("class", wish.kind)
+    check_word("class", wish.kind)
     if wish.accept is not (wish.kind == GOOD):
         way = "an accept as" if wish.accept else "a reject as"
         raise Refused(
             f"part {wish.part}: {way} {wish.kind!r} contradicts itself; accept as good, or reject as a class of defect"
         )
-    if not (math.isfinite(wish.seconds) and wish.seconds >= 0):
-        raise Refused(f"part {wish.part}: {wish.seconds} s to decide, limit is 0 or more; correct it")
+    if wish.kind == UNSURE:
+        raise Refused(f"part {wish.part}: {UNSURE!r} decides nothing; `firstshift label submit` hands the part on")
+    check_seconds(wish.part, wish.seconds)
 
 
-def _check_word(name: str, word: str) -> None:
-    if not word or len(word) > LONGEST_WORD or not word.isprintable() or word != word.strip():
-        raise Refused(
-            f"{name} {word[:LONGEST_WORD]!r}: 1 to {LONGEST_WORD} printable characters are needed; correct it"
-        )
+def check_seconds(part: PartId, seconds: float) -> None:
+    """Refuse a time that nobody can have taken."""
+    if not (math.isfinite(seconds) and seconds >= 0):
+        raise Refused(f"part {part}: {seconds} s to decide, limit is 0 or more; correct it")
+
+
+def check_word(name: str, word: str, longest: int = LONGEST_WORD) -> None:
+    """Refuse a word that is empty, too long, or cannot be shown in one line."""
+    if not word or len(word) > longest or not word.isprintable() or word != word.strip():
+        raise Refused(f"{name} {word[:longest]!r}: 1 to {longest} printable characters are needed; correct it")
+
+
+def _told(*facts: tuple[str, Struct], detail: str) -> Deed:
+    """Keep facts, and say those that have a topic."""
+    return Deed(facts, tuple(Publish(topic, fact) for topic, fact in facts if topic != STEPS), detail)
 
 
 def _alarm(kind: str, text: str, part: PartId, now: HostNs) -> Output:

@@ -39,7 +39,8 @@ from appliance.schema.topics import (
 )
 from appliance.schema.verdict import Disposition, InspectionResult, SealedVerdict, Verdict
 from appliance.services._loop import SystemClock
-from appliance.services._review_desk import Deed, ReviewDesk, Wish
+from appliance.services._record_wishes import Desks, Wish
+from appliance.services._review_desk import Deed, ReviewDesk
 from appliance.storage.fact_queue import LIMIT, FactQueue
 from appliance.storage.image_messages import ImageFailed, ImageKept, ImageMissing, KeepImage, MeetRing
 from appliance.storage.image_plan import ImagePlan, Step
@@ -110,6 +111,7 @@ class RecordNode:
         self._digest = digest
         self._pid = pid
         self._desk = desk
+        self._desks = Desks(store, desk) if desk is not None else None
         self._intents = intents
         self._desk_stale = False
         """True when the desk could not be asked; it is built again from the store once that answers."""
@@ -170,7 +172,7 @@ class RecordNode:
         return self._note_gap(topic, count, "never reached this service", now)
 
     def command(self, command: Command, now: HostNs) -> tuple[Reply, Sequence[Output]]:
-        """Grant Drain: write everything that waits; take what people decide about parts."""
+        """Grant Drain: write everything that waits; take what people decide, say, and did."""
         if isinstance(command, Wish):
             return self._wish(command, now)
         if not isinstance(command, Drain):
@@ -199,19 +201,19 @@ class RecordNode:
 
     def _wish(self, wish: Wish, now: HostNs) -> tuple[Reply, Sequence[Output]]:
         """Answer a person once all that was said before, and what follows from the wish, is durable."""
-        if self._desk is None:
+        if self._desk is None or self._desks is None:
             return RefusedReply("record: no review desk is held here"), ()
         outputs = list(self._write(now))
         if len(self._queue):
-            return RefusedReply(f"record: nothing can be kept now: {self._fault}"), outputs
+            return RefusedReply(f"record: nothing can be kept now: {self._fault}", again=True), outputs
         at = self._clock.utc()
         try:
-            deed = self._desk.answer(wish, now, at)
+            deed = self._desks.answer(wish, now, at)
             refused = self._store.write([(topic, 0, UNNUMBERED, fact) for topic, fact in deed.facts], at, now)
         except Refused as error:
             return RefusedReply(str(error)), outputs
         except StoreError as error:
-            return RefusedReply(f"record: the decision was not kept: {error}"), outputs
+            return RefusedReply(f"record: the decision was not kept: {error}", again=True), outputs
         if refused:  # the store knows better than the desk: it begins again with what is held
             outputs += self._do(self._desk.start(at), now)
             return RefusedReply(f"record: {refused[0]}"), [*outputs, *self._alarm("fact_refused", refused[0])]

@@ -8,10 +8,11 @@ from msgspec import Struct
 
 from appliance.schema.actuation import Actuation, HandActuation, PlcAcknowledged
 from appliance.schema.clocks import HostNs, UtcNs
-from appliance.schema.health import Alarm
+from appliance.schema.health import Alarm, AlarmStep
 from appliance.schema.label import Label
 from appliance.schema.part import PartEntered, PartExposed, PartId
-from appliance.schema.review import ManualVerdict, ReviewStep, Seeded
+from appliance.schema.person import Person
+from appliance.schema.review import ManualVerdict, ReviewStep, Seeded, SeededAnswer
 from appliance.schema.verdict import InspectionResult, SealedVerdict, ShadowResult, Verdict
 
 Fact = (
@@ -28,7 +29,10 @@ Fact = (
     | Seeded
     | ReviewStep
     | Label
+    | SeededAnswer
     | Alarm
+    | AlarmStep
+    | Person
 )
 
 KEYS: Mapping[str, tuple[str, ...]] = {
@@ -45,6 +49,9 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "review_steps": ("part", "number"),
     "plc_acknowledgements": ("part",),
     "labels": ("label_id",),
+    "seeded_answers": ("label_id",),
+    "people": ("event_id",),
+    "alarm_steps": ("step_id",),
     "alarms": ("source_topic", "source_epoch", "source_sequence"),
 }
 """What names one fact in its table."""
@@ -90,6 +97,12 @@ def row_of(fact: Fact) -> Row:  # noqa: C901, PLR0912  one case per fact, one li
             return Row("plc_acknowledgements", fact.part, fact.acknowledged, _acknowledged(fact))
         case Label():
             return Row("labels", fact.part, None, _label(fact))
+        case SeededAnswer():
+            return Row("seeded_answers", fact.label.part, None, _seeded_answer(fact))
+        case Person():
+            return Row("people", None, None, _person(fact))
+        case AlarmStep():
+            return Row("alarm_steps", None, None, _alarm_step(fact))
         case Alarm():
             return Row("alarms", None, fact.at or None, _alarm(fact))
 
@@ -275,6 +288,44 @@ def _label(fact: Label) -> dict[str, Any]:
         "kind": fact.kind,
         "seconds": fact.seconds,
         "prediction_shown": int(fact.prediction_shown),
+        "purpose": fact.purpose.value,
+        "previous": fact.previous,
+        "old": fact.old,
+        "reason": fact.reason,
+        "body": _body(fact),
+    }
+
+
+def _seeded_answer(fact: SeededAnswer) -> dict[str, Any]:
+    label = fact.label
+    columns = {"label_id": label.label_id, "utc_ns": label.at, "person": label.person, "kind": label.kind}
+    return {**columns, "body": _body(fact)}
+
+
+def _person(fact: Person) -> dict[str, Any]:
+    return {
+        "event_id": fact.event_id,
+        "person": fact.person,
+        "utc_ns": fact.at,
+        "role": fact.role.value,
+        "level": int(fact.level),
+        "badge_sha256": fact.badge_sha256,
+        "active": int(fact.active),
+        "changed_by": fact.by,
+        "body": _body(fact),
+    }
+
+
+def _alarm_step(fact: AlarmStep) -> dict[str, Any]:
+    return {
+        "step_id": fact.step_id,
+        "unit": fact.unit,
+        "kind": fact.kind,
+        "deed": fact.deed.value,
+        "person": fact.person,
+        "utc_ns": fact.at,
+        "until_ns": fact.until,
+        "why": fact.why,
         "body": _body(fact),
     }
 

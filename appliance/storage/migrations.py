@@ -1,8 +1,8 @@
 """Define the record database, step by step; a step that was shipped is never edited, only followed.
 
     parts 1─┬─1 entered          what the part sensor saw          `inspections`: one row per part, all facts joined
-            ├─n exposures        camera lines fired for it         `labels_current`: the newest label of each part
-            ├─1 results          what the model saw                `training_candidates`: images, seeded parts left out
+            ├─n exposures        camera lines fired for it         `labels_current`: the label that stands for a part
+            ├─1 results          what the model saw                `training_candidates`: images that may be trained on
             ├─1 verdicts         what was decided                  `parallel_table`: sealed verdicts that a person's
             ├─1 sealed_verdicts  the model's, in parallel mode          own has opened
             ├─n shadow_results   what a shadow bundle would have decided, one per bundle
@@ -13,8 +13,10 @@
             ├─1 seeds            a known defect that people put on the line; has no labels
             ├─1 plc_acknowledgements
             ├─n images           what was kept of its frames, or why not
+            ├─n seeded_answers   what people said of it not knowing that it was seeded
             └─n labels           what people said
     alarms, audit (hash-linked), positions (how far each topic is held)
+    people, alarm_steps, deeds_noted, snapshots 1─n snapshot_items: see `label_layout.py`
 
 Instants: `*_ns` is CLOCK_MONOTONIC, `utc_ns` the same instant in UTC. `body` is the whole message in msgpack.
 """
@@ -22,6 +24,8 @@ Instants: `*_ns` is CLOCK_MONOTONIC, `utc_ns` the same instant in UTC. `body` is
 import sqlite3
 
 from sqlite_utils import Database, Migrations
+
+from appliance.storage import label_layout
 
 _FIRST_FACTS = (
     "parts",
@@ -39,7 +43,9 @@ _FIRST_FACTS = (
 
 _REVIEW_FACTS = ("sealed_verdicts", "manual_verdicts", "hand_actuations", "seeds", "review_steps")
 
-FACTS = (*_FIRST_FACTS, "shadow_results", *_REVIEW_FACTS)
+_TOLD_ONCE = ("audit", "deeds_noted", "snapshots", "snapshot_items")
+
+FACTS = (*_FIRST_FACTS, "shadow_results", *_REVIEW_FACTS, *label_layout.FACTS)
 """Tables whose rows are written once: triggers forbid UPDATE and DELETE."""
 
 _TABLES = """
@@ -247,6 +253,17 @@ def _review(database: Database) -> None:
         database.conn.execute(statement)
     for table in _REVIEW_FACTS:
         _guard(database, table)
+
+
+@_record(name="labelling")  # type: ignore[untyped-decorator]
+def _labelling(database: Database) -> None:
+    """Say how labels stand and what may be trained on, and keep INSERT OR REPLACE off every fact."""
+    for statement in (*label_layout.TABLES.split(";"), *label_layout.VIEWS):
+        database.conn.execute(statement)
+    for table in label_layout.FACTS:
+        _guard(database, table)
+    for table in FACTS:
+        label_layout.guard_replacing(database, table, told_again=table not in _TOLD_ONCE)
 
 
 def _guard(database: Database, table: str) -> None:

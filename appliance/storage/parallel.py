@@ -3,15 +3,36 @@
 import math
 import sqlite3
 
+from msgspec import Struct
+
 from appliance.config_people import Parallel
 from appliance.decision.parallel import HOUR, compare, is_ready, requirements
 from appliance.governance.approval import recipe_digest
 from appliance.governance.evidence import ParallelReport
 from appliance.schema.clocks import UtcNs
+from appliance.schema.finding import ViewResult
+from appliance.schema.part import PartId
 from appliance.schema.recipe import Recipe
+from appliance.storage.queries import views_of
 from appliance.storage.review_queries import Compared, compared, pair_of
 
 DAY = 24 * HOUR
+
+
+class Told(Struct, frozen=True):
+    """Give what the model said of a part that a person has decided."""
+
+    compared: Compared
+    views: tuple[ViewResult, ...]
+
+
+def told(connection: sqlite3.Connection, part: PartId) -> Told | None:
+    """Open the seal of one part; None while no person has decided it, or when the model said nothing."""
+    rows = compared(connection, part)
+    found = connection.execute(
+        "SELECT views FROM parallel_table WHERE boot = ? AND number = ?", (part.boot, part.number)
+    ).fetchone()
+    return Told(rows[0], tuple(views_of(found[0]))) if rows and found else None
 
 
 def read_report(connection: sqlite3.Connection, recipe: Recipe, wanted: Parallel, since: UtcNs) -> ParallelReport:

@@ -15,21 +15,22 @@ from numpy.typing import NDArray
 from appliance.governance import audit_chain
 from appliance.schema.audit import AuditEntry, AuditRequest
 from appliance.schema.clocks import HostNs, UtcNs
+from appliance.schema.command import FreezeSnapshot, NoteDeed
 from appliance.schema.errors import StoreError
 from appliance.schema.frame import FrameReady
+from appliance.schema.health import Alarm, AlarmStep
 from appliance.schema.part import PartId
+from appliance.schema.person import Person
 from appliance.schema.verdict import Disposition
+from appliance.storage import snapshots
 from appliance.storage.blobs import Blobs, encode
 from appliance.storage.database import WriterLock, open_writer, store_error, wal_reset_risk
 from appliance.storage.fact_rows import KEYS, Fact, Row, row_of, same, utc_of
 from appliance.storage.image_messages import ImageFailed, ImageKept, ImageMissing
 from appliance.storage.migrations import migrate
+from appliance.storage.places import DATABASE, IMAGES
 
-DATABASE = "record.db"
-"""File name in the station's state folder."""
-
-IMAGES = "images"
-"""Folder of the image files in the station's state folder."""
+__all__ = ["ACTOR", "DATABASE", "IMAGES", "UNNUMBERED", "RecordStore"]
 
 ACTOR = "service:record"
 
@@ -69,7 +70,8 @@ class RecordStore:
     ) -> tuple[str, ...]:
         """Keep facts as (topic, epoch, sequence, message) in one transaction; durable when it returns.
 
-        A fact already held is left as it is. One that contradicts a held one, or that no table can take, is kept out
+        A deed to note and a snapshot to freeze are kept beside their entries of the audit chain, each once. A fact
+        already held is left as it is. One that contradicts a held one, or that no table can take, is kept out
         and audited; the lines given back say which. `host_now` is the same instant as `at`: with it each row states
         the fact's own UTC, else the instant of writing. StoreError when the disk refuses; then nothing was kept.
         """
@@ -78,7 +80,11 @@ class RecordStore:
             for topic, epoch, sequence, message in facts:
                 source = (topic, _signed(epoch), sequence)
                 if isinstance(message, AuditRequest):
-                    self._append_requested(source, message, at)
+                    self._append(message, at, source)
+                elif isinstance(message, NoteDeed):
+                    self._note(message, at)
+                elif isinstance(message, FreezeSnapshot):
+                    self._freeze(message, at)
                 else:
                     fault = self._keep(source, message, at, host_now)
                     refused += [fault] if fault else []
@@ -177,7 +183,7 @@ class RecordStore:
         if not isinstance(message, Fact):
             return self._refuse(source, type(message).__name__, "", "no table takes this message", at)
         row = row_of(message)
-        subject = f"{row.table} {message.part or message.unit if row.part is None else row.part}"  # type: ignore[union-attr]
+        subject = f"{row.table} {row.part or _subject(message)}"
         columns = _columns(row, source, at, host_now)
         try:
             if row.part is not None:
@@ -214,8 +220,24 @@ class RecordStore:
         log.warning("fact_refused", topic=source[0], subject=subject)
         return line
 
-    def _append_requested(self, source: tuple[str, int, int], request: AuditRequest, at: UtcNs) -> None:
-        self._append(request, at, source)
+    def _note(self, note: NoteDeed, at: UtcNs) -> None:
+        """Append what a person did elsewhere, unless the chain holds it already."""
+        if self._database.execute("SELECT 1 FROM deeds_noted WHERE note_id = ?", (note.note_id,)).fetchone():
+            return
+        entry = self._append(note.deed, at, None)
+        self._database.execute(
+            "INSERT INTO deeds_noted (note_id, utc_ns, sequence, body) VALUES (?,?,?,?)",
+            (note.note_id, note.at, entry.sequence, msgspec.msgpack.encode(note)),
+        )
+
+    def _freeze(self, wish: FreezeSnapshot, at: UtcNs) -> None:
+        """Keep what training may use now, and its digest in the chain; once."""
+        snapshot = snapshots.freeze(self._database, wish, at)
+        if snapshot is not None:
+            after = (
+                f"{snapshot.items} images, labels up to {snapshot.newest_label}, digest {snapshot.digest}: {wish.why}"
+            )
+            self._append(AuditRequest(wish.person, "snapshot_frozen", wish.snapshot_id, "", after), at, None)
 
     def _append(self, request: AuditRequest, at: UtcNs, source: tuple[str, int, int] | None) -> AuditEntry:
         """Append a link; one whose source is in the chain already is not appended again."""
@@ -312,8 +334,20 @@ def _image_columns(
     return (frame.camera, frame.frame_id, utc, image.disposition.value, *shape, *kept)
 
 
+def _subject(fact: Fact) -> str:
+    match fact:
+        case Person():
+            return fact.person
+        case AlarmStep():
+            return fact.unit
+        case Alarm():
+            return fact.part or fact.unit
+    return ""
+
+
 def _text(fact: Struct) -> str:
-    return msgspec.json.encode(fact).decode()
+    """Write a fact for the audit chain, which holds no name and no secret."""
+    return fact.event_id if isinstance(fact, Person) else msgspec.json.encode(fact).decode()
 
 
 def _signed(epoch: int) -> int:

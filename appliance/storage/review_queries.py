@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from appliance.decision.escapes import SeedCount, Stratum
 from appliance.decision.parallel import Pair
-from appliance.decision.review_queue import Item, item_of
+from appliance.decision.review_queue import WAITS, Item, item_of
 from appliance.decision.sampling import before_the_draw
 from appliance.schema.clocks import UtcNs
 from appliance.schema.part import PartId
@@ -160,7 +160,7 @@ def tally(connection: sqlite3.Connection, boots: Iterable[int] | None = None) ->
         wanted or (),
     )
     count = {Change(row[0]): row[1] for row in rows}
-    waiting = count.get(Change.OPENED, 0) + count.get(Change.REOPENED, 0)
+    waiting = sum(count.get(change, 0) for change in WAITS)
     decided, quarantined = count.get(Change.DECIDED, 0), count.get(Change.QUARANTINED, 0)
     return Tally(waiting + decided + quarantined, decided, quarantined, waiting)
 

@@ -19,10 +19,23 @@ QUALITY = {"qe-1"}
 ORIGINS = (Occasion.REVIEW, Occasion.UNKNOWN, Occasion.SAMPLE, Occasion.PARALLEL)
 MINUTE = 60_000_000_000
 WAIT = 10 * MINUTE
+WAITING = {Change.OPENED, Change.REOPENED, Change.HANDED_ON}
 
 DEEDS = st.tuples(
     st.sampled_from(
-        ["open", "open", "decide", "decide", "quarantine", "reinspect", "return", "pass", "restart", "shrink"]
+        [
+            "open",
+            "open",
+            "decide",
+            "decide",
+            "hand on",
+            "quarantine",
+            "reinspect",
+            "return",
+            "pass",
+            "restart",
+            "shrink",
+        ]
     ),
     st.integers(1, 8),
     st.sampled_from(PEOPLE),
@@ -68,6 +81,8 @@ class Desk:
                     self.keep(step, first=False)
             case "decide":
                 self.keep(self.queue.deciding(part, person, at, quality=person in QUALITY), first=True)
+            case "hand on":
+                self.keep(self.queue.handing_on(part, person, at, quality=person in QUALITY), first=True)
             case "quarantine":
                 self.keep(self.queue.quarantining(part, person, "odd", at), first=True)
             case "reinspect":
@@ -113,7 +128,7 @@ def check(desk: Desk, asked: set[PartId]) -> None:
     last = {part: steps[-1].change for part, steps in desk.held.items()}
 
     assert asked == set(desk.held)
-    assert waiting == {part for part, change in last.items() if change in {Change.OPENED, Change.REOPENED}}
+    assert waiting == {part for part, change in last.items() if change in WAITING}
     assert len(waiting) <= desk.limit
     assert list(desk.fresh().waiting) == sorted(desk.queue.waiting, key=lambda item: item.since)
     for steps in desk.held.values():
@@ -122,16 +137,20 @@ def check(desk: Desk, asked: set[PartId]) -> None:
 
 def check_way(steps: list[ReviewStep]) -> None:
     people: list[str] = []
+    asked, is_handed = "", False
     for before, step in zip([None, *steps[:-1]], steps, strict=True):
         if before is not None and before.change in {Change.QUARANTINED, Change.DECIDED}:
             assert step.change is Change.REOPENED
             assert step.person or before.change is Change.DECIDED
-        if step.change is Change.DECIDED:
+        if step.change is Change.REOPENED:
+            asked = step.person
+        if step.change in {Change.DECIDED, Change.HANDED_ON}:
             assert before is not None
-            assert before.change in {Change.OPENED, Change.REOPENED}
-            assert before.change is Change.OPENED or not before.person or step.person not in people
-            assert steps[0].occasion is not Occasion.UNKNOWN or step.person in QUALITY
-            people.append(step.person)
+            assert before.change in WAITING
+            assert not asked or step.person not in people
+            assert not (steps[0].occasion is Occasion.UNKNOWN or is_handed) or step.person in QUALITY
+            people += [step.person] if step.change is Change.DECIDED else []
+            is_handed |= step.change is Change.HANDED_ON
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -146,7 +165,7 @@ def long_histories(module: types.ModuleType = review_queue) -> set[Change]:
     reached: set[Change] = set()
     for seed in range(12):
         generator = random.Random(seed)
-        verbs = ["open", "decide", "decide", "quarantine", "reinspect", "return", "pass", "restart"]
+        verbs = ["open", "decide", "decide", "hand on", "quarantine", "reinspect", "return", "pass", "restart"]
         deeds = [
             (
                 generator.choice(verbs),
@@ -172,7 +191,7 @@ def test_long_random_histories_break_no_rule() -> None:
         ("        if self.is_full:\n            why =", "        if False:\n            why ="),
         ("        if self.is_full:\n            raise Refused", "        if False:\n            raise Refused"),
         ("if item.needs_quality and not quality:", "if item.needs_quality and quality:"),
-        ("if item.change is Change.REOPENED and item.asked_by and person in item.people:", "if False:"),
+        ("if item.asked_by and person in item.people:", "if False:"),
         ("if self.find(part) is not None:", "if self.find(part) is None:"),
         ("or item.change is not Change.DECIDED or self.is_full", "or self.is_full"),
         ("or item.change is not Change.DECIDED or self.is_full", "or item.change is not Change.DECIDED"),
@@ -187,7 +206,10 @@ def test_long_random_histories_break_no_rule() -> None:
         ),
         ("        self._waiting.pop(step.part, None)\n", ""),
         ("        people = (*people, step.person)", "        people = ()"),
-        ("return self.origin is Occasion.UNKNOWN", "return self.occasion is Occasion.UNKNOWN"),
+        ("or self.origin is Occasion.UNKNOWN", "or self.occasion is Occasion.UNKNOWN"),
+        ("return self.handed_on or", "return"),
+        ("is_handed or (item is not None and item.handed_on)", "is_handed"),
+        ("Change.HANDED_ON})\n", "})\n"),
     ],
 )
 def test_each_rule_of_the_queue_dies_when_it_is_turned_round(old: str, new: str) -> None:

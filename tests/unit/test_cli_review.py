@@ -22,12 +22,14 @@ from appliance.schema.command import (
     ReinspectPart,
     Reply,
     SeedPart,
+    SubmitLabel,
 )
 from appliance.schema.errors import ConfigError
 from appliance.schema.part import PartId
 from appliance.schema.policy import Mode
 from appliance.schema.review import Seeded
 from appliance.schema.verdict import Disposition, Reason
+from tests.unit.label_rig import label
 from tests.unit.review_rig import SAMPLED, UTC, Rig, accept, actuation, entered, part, reject, running, sealed, verdict
 from tests.unit.test_report import STATION
 
@@ -107,6 +109,20 @@ def test_the_quality_engineer_sees_unknown_parts_first_with_their_reasons(said: 
     assert ["unknown_defect", "between_limits"] == first["reasons"]
     assert "unknown defect - human review required  unknown_defect  between_limits" in text
     assert text.startswith("4 parts wait for a person (limit 200), 1 of them unknown: a quality engineer's; 0 in")
+
+
+def test_a_handed_on_sample_still_looks_like_a_review(rig: Rig, said: Said) -> None:
+    """It is the quality engineer's now, for somebody could not say; that it was drawn is told to nobody."""
+    for number in (1, 2):
+        rig.ask(SubmitLabel(label(number, "unsure")))
+    _, out, _ = said("list", "--quality", "--json", "-")
+    rows = {row["part"]: row for row in json.loads(out)["parts"]}
+
+    assert [str(part(5))] == [row["part"] for row in json.loads(said("list", "--json", "-")[1])["parts"]]
+    assert rows[str(part(1))] | {"part": ""} == rows[str(part(2))] | {"part": ""}
+    assert ("somebody could not say - a quality engineer decides", None) == (
+        rows[str(part(2))]["text"], rows[str(part(2))].get("reasons"),
+    )  # fmt: skip
 
 
 def test_after_the_decision_everything_is_shown(rig: Rig, said: Said) -> None:

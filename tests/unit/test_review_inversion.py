@@ -27,11 +27,11 @@ def workshop() -> Iterator[Workshop]:
 @pytest.mark.parametrize(
     ("old", "new", "test"),
     [
-        ("if not seeder:", "if True:", seeds.test_a_seeded_part_never_gets_a_label),
-        ("if wish.person == seeder:", "if False:", seeds.test_who_put_a_defect_there_does_not_review_it),
+        ("if seeder else (LABEL, said)", "if False else (LABEL, said)", seeds.test_a_seeded_part_never_gets_a_label),
+        ("if label.person == seeder:", "if False:", seeds.test_who_put_a_defect_there_does_not_review_it),
         (
-            "quality=wish.person in self._quality",
-            "quality=wish.person not in self._quality",
+            "return person in self._quality or",
+            "return person not in self._quality or",
             desk.test_only_a_quality_engineer_decides_an_unknown_part,
         ),
         (
@@ -83,7 +83,7 @@ def workshop() -> Iterator[Workshop]:
             desk.test_a_part_whose_step_was_lost_is_opened_at_the_next_start,
         ),
         (
-            "ask(lambda held: review_queries.items(held, (Change.OPENED, Change.REOPENED)))",
+            "ask(lambda held: review_queries.items(held, WAITS))",
             "()",
             desk.test_after_a_restart_the_queue_is_the_same,
         ),
@@ -119,7 +119,7 @@ def _run(test: Test, state: Path) -> None:
             desk.test_what_nobody_decides_in_time_is_quarantined_with_an_alarm,
         ),
         (
-            '            return RefusedReply(f"record: the decision was not kept: {error}"), outputs\n',
+            '            return RefusedReply(f"record: the decision was not kept: {error}", again=True), outputs\n',
             "            pass\n",
             desk.test_a_decision_that_finds_the_disk_full_is_no_decision,
         ),

@@ -24,6 +24,7 @@ from appliance.storage import queries
 from appliance.storage.database import open_reader, wal_reset_risk
 from appliance.storage.migrations import FACTS
 from appliance.storage.record_store import RecordStore
+from tests.unit.label_rig import keep_images, labelling_facts
 from tests.unit.review_rig import review_facts
 
 UTC = 1_763_000_000_000_000_000
@@ -147,7 +148,8 @@ def test_a_fact_no_table_can_take_does_not_stop_the_others(store, reader):
 @pytest.mark.parametrize("deed", ["UPDATE {} SET rowid = rowid", "DELETE FROM {}"])
 def test_facts_cannot_be_changed_or_deleted(store, table, deed):
     """Not even with SQL on the writer's own file can a fact be altered by accident."""
-    store.write([*facts_of(), *_odd_facts(), *review_facts()], UTC)
+    keep_images(store, (77,))
+    store.write([*facts_of(), *_odd_facts(), *review_facts(), *labelling_facts()], UTC)
     store.image(_frame(), str(PART), "accept", np.zeros((16, 16), np.uint8), UTC)
     statement = deed.format(table)
     if table == "exposures":

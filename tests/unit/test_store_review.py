@@ -68,7 +68,10 @@ def test_the_store_keeps_labels_off_seeded_parts_and_seeds_off_labelled_ones(sto
     late = store.write([("seed", 0, -1, Seeded(part(2), "dent", "qe-1", AT))], AT)
     connection = sqlite3.connect(store.path)
     with pytest.raises(sqlite3.IntegrityError, match="a seeded part never enters training data"):
-        connection.execute("INSERT INTO labels VALUES (9, 'l-3', 1, 1, 1, 'op-1', 'dent', 1.0, 0, x'00')")
+        connection.execute(
+            "INSERT INTO labels (label_id, part, utc_ns, level, person, kind, seconds, prediction_shown, body)"
+            " VALUES ('l-3', 1, 1, 1, 'op-1', 'dent', 1.0, 0, x'00')"
+        )
     connection.close()
 
     assert (1, 0, 1) == (len(refused), len(other), len(late))
