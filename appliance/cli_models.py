@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol, TypeAlias
 
 from appliance.schema.bundle import TaskName
+from appliance.schema.errors import ConfigError
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001  argparse has no other name for it
 RUNTIMES = "openvino, onnx, onnx-cuda, onnx-tensorrt or tensorrt"
@@ -79,7 +80,11 @@ def _data_arguments(commands: Commands, command: AddCommand) -> None:
     )
     inspect.add_argument("--json", help="write what was found to this file, - for standard output alone")
     export = command(actions, "export", _dataset_export, "write labelled pictures in another form")
-    export.add_argument("folder", type=Path, help="folder of labelled pictures")
+    export.add_argument("folder", type=Path, nargs="?", help="folder of labelled pictures; or name a station")
+    station = export.add_mutually_exclusive_group()
+    station.add_argument("--config", type=Path, help="station file: export what its people labelled")
+    station.add_argument("--state", type=Path, help="folder that a demo left behind")
+    export.add_argument("--snapshot", help="id of a frozen snapshot; default what training may use now")
     export.add_argument("--format", choices=["coco", "yolo", "voc", "folder", "labelstudio"], required=True)
     export.add_argument("--out", type=Path, required=True, help="new folder")
     export.add_argument(
@@ -221,8 +226,22 @@ def _dataset_inspect(options: argparse.Namespace) -> int:
 def _dataset_export(options: argparse.Namespace) -> int:
     from appliance.datasets.export import ExportOptions, run_export
 
+    if (options.folder is None) == (options.config is None and options.state is None):
+        raise ConfigError("dataset export: takes a folder of pictures, or a station by --config or --state; give one")
+    if options.folder is None:
+        return _station_export(options)
+    if options.snapshot is not None:
+        raise ConfigError("--snapshot: is a station's; name it by --config or --state in place of a folder")
     task = TaskName(options.task) if options.task else None
     return run_export(ExportOptions(options.folder, options.format, options.out, task))
+
+
+def _station_export(options: argparse.Namespace) -> int:
+    from appliance import config
+    from appliance.label_export import StationExport, run_station_export
+
+    loaded = config.load(options.state / "station.toml" if options.state else options.config)
+    return run_station_export(loaded, StationExport(options.format, options.out, options.snapshot, options.task))
 
 
 def _infer(options: argparse.Namespace) -> int:

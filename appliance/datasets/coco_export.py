@@ -10,6 +10,9 @@ from appliance.datasets.runs import runs_of_mask
 from appliance.datasets.sample import GOOD, Split, Thing
 from appliance.datasets.truth import outline
 
+ANY = "default"
+"""Name of the only file where no splits are stated: Datumaro and CVAT look for `instances_<split>.json`."""
+
 
 def write_coco(pictures: list[Outgoing], kinds: tuple[str, ...], folder: Path) -> None:
     """Write boxes, outlines and, where nothing is marked, labels of whole pictures as annotations without a box."""
@@ -21,7 +24,7 @@ def write_coco(pictures: list[Outgoing], kinds: tuple[str, ...], folder: Path) -
         by_split[picture.split].append(picture)
     (folder / "annotations").mkdir()
     for split, those in by_split.items():
-        name = f"instances_{split.value}.json" if split else "instances.json"
+        name = f"instances_{split.value or ANY}.json"
         text = json.dumps(_content(those, ids), ensure_ascii=False)
         (folder / "annotations" / name).write_text(text, "utf-8")
 

@@ -3,7 +3,7 @@
 import csv
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 
 from msgspec import Struct
@@ -44,24 +44,34 @@ def run_export(options: ExportOptions) -> int:
     data = read_data(options.data, TaskName(options.task) if options.task else guess_task(options.data))
     if options.format not in {"folder", "labelstudio"} and data.task is TaskName.OCR:
         raise ConfigError(f"format {options.format}: cannot tell texts; take folder or labelstudio")
-    partial = options.out.with_name(f".{options.out.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        partial.mkdir(parents=True)
-        count = _write(data, options.format, partial)
-        partial.rename(options.out)
-    except OSError as cause:
-        raise ConfigError(
-            f"--out: {options.out} cannot be written ({cause.strerror}); free space or name another"
-        ) from cause
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    count = write_data(data, options.format, options.out)
     left_out = sum(len(remark.names) for remark in data.remarks if "left out" in remark.text)
     sys.stdout.write(f"{options.out}: {count} pictures as {options.format} for {data.task}, {left_out} left out\n")
     return 0
 
 
-def _write(data: DataSet, form: str, folder: Path) -> int:
+def write_data(data: DataSet, form: str, out: Path, beside: Callable[[Path, Sequence[str]], None] | None = None) -> int:
+    """Write a data set in one of FORMATS; the folder appears whole or not at all. Gives the number of pictures.
+
+    beside: writes what else the folder shall hold, given the folder and the path of each picture in it, in the order of
+    the samples. ConfigError when the folder cannot be written, or the format cannot tell the task.
+    """
+    partial = out.with_name(f".{out.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        partial.mkdir(parents=True)
+        names = _write(data, form, partial)
+        if beside is not None:
+            beside(partial, names)
+        partial.rename(out)
+    except OSError as cause:
+        raise ConfigError(f"--out: {out} cannot be written ({cause.strerror}); free space or name another") from cause
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return len(names)
+
+
+def _write(data: DataSet, form: str, folder: Path) -> list[str]:
     pictures = list(outgoing(data))
     names = _names(pictures, data, form)
     for picture, name in zip(pictures, names, strict=True):
@@ -84,7 +94,7 @@ def _write(data: DataSet, form: str, folder: Path) -> int:
             write_folder(pictures, names, data, folder)
     if data.grouped_by:
         _write_groups(pictures, names, folder / FILE)
-    return len(pictures)
+    return names
 
 
 def _names(pictures: list[Outgoing], data: DataSet, form: str) -> list[str]:

@@ -11,6 +11,7 @@ from appliance.datasets.sample import Sample, Split, Thing
 
 LAYOUT = "Pascal VOC"
 ANNOTATIONS, PICTURES, LISTS = "Annotations", "JPEGImages", "ImageSets/Main"
+LABEL_MAP = "labelmap.txt"
 
 
 def fits_voc(root: Path) -> bool:
@@ -42,7 +43,10 @@ def read_voc(root: Path, headers: Headers) -> Found:
 
 
 def write_voc(pictures: list[Outgoing], folder: Path) -> None:
-    """Write boxes as XML files and the lists of splits."""
+    """Write boxes as XML files, the lists of splits, and the classes as Datumaro and CVAT want them declared."""
+    kinds = sorted({thing.kind for picture in pictures for thing in picture.things})
+    declared = "".join(f"{kind}:::\n" for kind in ("background", *kinds))
+    (folder / LABEL_MAP).write_text(f"# label:color_rgb:parts:actions\n{declared}", "utf-8")
     lists: dict[Split, list[str]] = {}
     for picture in pictures:
         stem = picture.name.rpartition(".")[0]

@@ -132,7 +132,7 @@ def test_coco_file_is_read_by_cocos_own_code(tmp_path: Path) -> None:
     root, out = mvtec(tmp_path / "in"), tmp_path / "out"
     run_export(ExportOptions(root, "coco", out, "instance"))
     data = read_data(root, TaskName.INSTANCE)
-    theirs = api.COCO(out / "annotations/instances.json")
+    theirs = api.COCO(out / "annotations/instances_default.json")
     by_name = {image["file_name"]: image["id"] for image in theirs.dataset["images"]}
     for sample in data.samples:
         found = [theirs.annToMask(a).astype(bool) for a in theirs.imgToAnns[by_name[sample.name]]]
