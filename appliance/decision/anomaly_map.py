@@ -144,6 +144,15 @@ def image_scores(
     return np.array([image_score(one, top_share) for one in deviation])
 
 
+def shown_range(level: float) -> tuple[float, float]:
+    """Give the deviations between which a map is shown, for findings from `level` on: half of it, and twice it.
+
+    Both are fixed, so that a good part looks cool beside a bad one; scaled to its own peak every part would glow.
+    """
+    reach = max(abs(level), 1.0)
+    return level - reach / 2, level + reach
+
+
 def read_statistics(arrays: dict[str, NDArray[np.generic]]) -> MapStatistics | BorderTables:
     """Give the statistics in a bundle's `statistics.npz`; RuntimeFault when arrays are missing or of another shape.
 

@@ -35,6 +35,29 @@ class Window(Struct, frozen=True):
     height_px: float
 
 
+class Surface(Struct, frozen=True, eq=False):
+    """Say how suspicious each place of a window is."""
+
+    values: NDArray[np.float32]
+    """(rows, cols) float32 scores; owned by the interpreter, valid until its next call."""
+    window: Window
+    low: float
+    """Score of a place that is not worth showing."""
+    high: float
+    """Score that is shown in full, where none is higher."""
+
+    def __eq__(self, other: object) -> bool:
+        """Say whether both show the same now."""
+        if not isinstance(other, Surface):
+            return NotImplemented
+        own, its = (self.window, self.low, self.high), (other.window, other.low, other.high)
+        return own == its and np.array_equal(self.values, other.values)
+
+    def __hash__(self) -> int:
+        """Give a number by what does not change; the values do."""
+        return hash((self.window, self.low, self.high))
+
+
 class Interpretation(Struct, frozen=True):
     """State what one set of tensors says."""
 
@@ -42,6 +65,8 @@ class Interpretation(Struct, frozen=True):
     """Image score, higher is more suspicious; nan when the tensors are not finite, which no limit accepts."""
     findings: tuple[Finding, ...]
     """Strongest first; geometry in frame pixels."""
+    surface: Surface | None = None
+    """None: the task has no map, or the tensors are not finite."""
 
 
 class Interpreter(Protocol):
@@ -65,6 +90,8 @@ class Reading(Struct, frozen=True):
     """Image scores of the heads behind the deciding one, in the bundle's order."""
     novelty: float | None = None
     """Distance from everything that the bundle knows; None: it has no detector of unknown parts."""
+    surfaces: tuple[Surface, ...] = ()
+    """Of the first head that has a map, one per window; valid until the reader's next frame."""
 
 
 class FrameReader(Protocol):

@@ -52,6 +52,22 @@ class HeadScore(Struct, frozen=True):
     reject_above: float | None = None
 
 
+class HeatMap(Struct, frozen=True):
+    """Show people how suspicious each place of a view is, coarsely; no rule, limit or decision reads it."""
+
+    window: Box
+    """What the grid covers."""
+    rows: int
+    """48 at most, as `columns`."""
+    columns: int
+    low: float
+    """Score that 0 stands for, and everything under it."""
+    high: float
+    """Score that 255 stands for; values between are linear."""
+    cells: bytes
+    """zlib of rows * columns uint8, row by row; `imaging/heat.py` reads it."""
+
+
 class ViewResult(Struct, frozen=True):
     """State what the model made of one camera's frame."""
 
@@ -76,3 +92,5 @@ class ViewResult(Struct, frozen=True):
     """Share of held-out known parts at least as unlike (conformal p-value), in (0, 1]; None as `novelty`."""
     heads: tuple[HeadScore, ...] = ()
     """Scores of the heads behind the deciding one, which is `score`; empty where there is one head."""
+    heat: HeatMap | None = None
+    """None: the view is accepted for itself, or its task has no map."""

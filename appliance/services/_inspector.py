@@ -7,13 +7,17 @@ from pathlib import Path
 
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from appliance.decision import rules as logic
 from appliance.decision import text_rules
 from appliance.decision.calibration import conformal_p_value
+from appliance.decision.disposition import judge_view
 from appliance.decision.novelty import Known, p_value, read_known
+from appliance.decision.standing import limits_of
 from appliance.imaging.geometry import in_mm
+from appliance.imaging.heat import shrink
 from appliance.learning.confidence import confidence_of
 from appliance.ports.inspector import Inspection
 from appliance.ports.runtime import Runtime, Session
@@ -23,9 +27,9 @@ from appliance.schema.clocks import HostNs
 from appliance.schema.errors import ConfigError, RuntimeFault
 from appliance.schema.finding import Box, Finding, HeadScore, ViewResult
 from appliance.schema.frame import FrameReady
-from appliance.schema.limits import READ, Limits
 from appliance.schema.policy import Policy
 from appliance.schema.rule import Code, Rule, Text
+from appliance.schema.verdict import Disposition
 from appliance.services._runtimes import open_runtime
 from appliance.storage import bundle as bundles
 from appliance.storage import golden
@@ -175,6 +179,8 @@ class BundleInspector:
             novelty_p=p_value(reading.novelty, self._known.scores) if self._known else None,
             heads=self._others(reading),
         )
+        if reading.surfaces and not self._clearly_good(result):
+            result = replace(result, heat=shrink(reading.surfaces))
         return Inspection(result, reading.preprocess_ms, reading.inference_ms, HostNs(time.monotonic_ns()))
 
     def __del__(self) -> None:
@@ -194,6 +200,11 @@ class BundleInspector:
         if key not in self._views:
             self._views[key] = _View(frame.camera, frame, self._loaded, self._recipe)
         return self._views[key]
+
+    def _clearly_good(self, view: ViewResult) -> bool:
+        """Say whether the view is accepted for itself: nobody asks where such a one is suspicious."""
+        said, _ = judge_view(view, self.limits, self._recipe.policy, self.bundle, self.precision)
+        return said is Disposition.ACCEPT
 
     def _others(self, reading: Reading) -> tuple[HeadScore, ...]:
         """Give what the heads behind the deciding one say, with their own limits."""
@@ -216,23 +227,6 @@ class BundleInspector:
             *logic.broken(view.rules, camera, findings, view.mm_per_px),
             *(line for line in read if line is not None),
         )
-
-
-def limits_of(manifest: Manifest, *, holds: bool) -> Limits:
-    """Give what a bundle's calibration knows; holds: whether it runs in the precision that it was calibrated in."""
-    curve = next((one for one in manifest.confidence if not one.kind and one.count), None)
-    calibration = manifest.calibration if holds else None
-    defects = {item.name: head.task.value for head in reversed(manifest.heads) for item in head.classes if item.defect}
-    features = {item.name for head in manifest.heads for item in head.classes} - defects.keys()
-    return Limits(
-        accept_below=calibration.accept_below if calibration else None,
-        reject_above=calibration.reject_above if calibration else None,
-        base_rate=curve.right / curve.count if curve and holds else None,
-        task=manifest.task.value,
-        kinds=defects,
-        features=READ | features,
-        known_parts=len(manifest.novelty.scores) if manifest.novelty and holds else 0,
-    )
 
 
 def _check_rule(rule: Rule, loaded: LoadedBundle, rules: Sequence[Rule]) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from appliance.decision import anomaly_map
 from appliance.decision.anomaly_map import BorderTables, MapStatistics, MapView
 from appliance.ports.runtime import Tensors
-from appliance.ports.task import Interpretation, Window
+from appliance.ports.task import Interpretation, Surface, Window
 from appliance.schema.bundle import Head
 from appliance.schema.errors import RuntimeFault
 from appliance.schema.finding import Finding
@@ -64,6 +64,7 @@ class AnomalyInterpreter:
         self.map = np.zeros(self._view.shape, np.float32)
         self.peak_px = (looked_at.x_px, looked_at.y_px)
         self._above = np.zeros(self._view.shape, np.uint8)
+        self._surface = Surface(self.map, self.window, *anomaly_map.shown_range(self._kind.threshold))
 
     def interpret(self, tensors: Tensors, index: int = 0) -> Interpretation:
         """Give the score and one finding per connected region over the level; keeps no reference to the tensors.
@@ -81,7 +82,8 @@ class AnomalyInterpreter:
             return Interpretation(math.nan, ())
         row, col = divmod(int(self.map.argmax()), self.map.shape[1])
         self.peak_px = self._clipped(*self._regions.centre(row, col))
-        return Interpretation(anomaly_map.image_score(self.map, self._settings.top_share), self._findings())
+        score = anomaly_map.image_score(self.map, self._settings.top_share)
+        return Interpretation(score, self._findings(), self._surface)
 
     def _findings(self) -> tuple[Finding, ...]:
         np.greater(self.map, self._kind.threshold, out=self._above.view(np.bool_))

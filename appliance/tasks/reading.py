@@ -9,7 +9,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from appliance.ports.runtime import Session, Tensors
-from appliance.ports.task import Interpretation, Interpreter, Reading, Window
+from appliance.ports.task import Interpretation, Interpreter, Reading, Surface, Window
 from appliance.schema.errors import RuntimeFault
 from appliance.tasks.seams import Seen, merge
 from kernels.canvas import CanvasPreprocessor
@@ -56,7 +56,8 @@ class WholeReader:
         said = [head.interpret(tensors) for head in self.heads]
         findings = tuple(finding for one in said for finding in one.findings)
         others = tuple(one.score for one in said[1:])
-        return Reading(_score(said), findings, (prepared - started) / MS, (inferred - prepared) / MS, others)
+        spent = (prepared - started) / MS, (inferred - prepared) / MS
+        return Reading(_score(said), findings, *spent, others, surfaces=_surfaces([said]))
 
 
 class TiledReader:
@@ -97,13 +98,23 @@ class TiledReader:
                 seen += [Seen(finding, tile) for part in one for finding in part.findings]
         deciding, *others = [_highest(head) for head in zip(*said, strict=True)]
         score = math.nan if any(math.isnan(one) for one in others) else deciding
-        return Reading(score, merge(seen, self._windows), preparing / MS, inferring / MS, tuple(others))
+        found, spent = merge(seen, self._windows), (preparing / MS, inferring / MS)
+        return Reading(score, found, *spent, tuple(others), surfaces=_surfaces(said))
 
     def _gather(self, pixels: NDArray[np.uint8], first: int, count: int) -> None:
         try:
             self._gatherer.run(pixels, self._session.input, first, count)
         except ValueError as cause:
             raise RuntimeFault(f"preprocessing: {cause}") from cause
+
+
+def _surfaces(said: Sequence[Sequence[Interpretation]]) -> tuple[Surface, ...]:
+    """Give the maps of the first head that has one; said: of each window, by each head."""
+    for head in zip(*said, strict=True):
+        found = tuple(one.surface for one in head if one.surface is not None)
+        if found:
+            return found
+    return ()
 
 
 def _score(said: Sequence[Interpretation]) -> float:

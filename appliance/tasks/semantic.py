@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 
 from appliance.ports.runtime import Tensors
-from appliance.ports.task import Interpretation, Window
+from appliance.ports.task import Interpretation, Surface, Window
 from appliance.schema.bundle import ClassSpec, Head
 from appliance.schema.errors import RuntimeFault
 from appliance.schema.finding import Finding
@@ -56,6 +56,8 @@ class SemanticInterpreter:
         self._likeliest = np.zeros(map_shape, np.intp)
         self._confidence = np.zeros(map_shape, np.float32)
         self._suspicion = np.zeros(map_shape, np.float32)
+        least = min((one.threshold for one in head.classes if one.defect), default=1.0)
+        self._surface = Surface(self._suspicion, window, min(least, 1.0) / 2, 1.0)
         self._least = np.zeros(map_shape, np.float32)
         self._marked = np.zeros(map_shape, np.uint8)
         self._own = np.zeros(map_shape, np.uint8)
@@ -77,7 +79,7 @@ class SemanticInterpreter:
         if self._beside is not None:
             self._suspicion[self._beside] = 0
             self._confidence[self._beside] = -1  # below every threshold
-        return Interpretation(float(self._suspicion.max()), self._findings())
+        return Interpretation(float(self._suspicion.max()), self._findings(), self._surface)
 
     def _from_probabilities(self, tensors: Tensors, index: int) -> bool:
         """Fill the maps; False when a value is not finite."""

@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from appliance.decision.disposition import judge_view
-from appliance.decision.standing import uncalibrated
+from appliance.decision.standing import limits_of, uncalibrated
 from appliance.ports.task import Reading
 from appliance.schema.bundle import (
     ClassSpec,
@@ -29,7 +29,7 @@ from appliance.schema.frame import PixelFormat
 from appliance.schema.limits import Limits
 from appliance.schema.policy import Bands, Basis, Policy, Role
 from appliance.schema.verdict import Disposition, Reason
-from appliance.services._inspector import BundleInspector, LoadedBundle, RecipeView, limits_of
+from appliance.services._inspector import BundleInspector, LoadedBundle, RecipeView
 from appliance.storage.bundle import Bundle
 from appliance.tasks.confidence import ConfidentReader
 from tests.unit.judge_rig import frame

@@ -46,6 +46,7 @@ def values(kind: inspect.Type) -> st.SearchStrategy:
         inspect.IntType: st.integers(-(2**63), 2**63 - 1),
         inspect.FloatType: st.floats(allow_nan=False),
         inspect.StrType: st.text(max_size=20),
+        inspect.BytesType: st.binary(max_size=20),
         inspect.BoolType: st.booleans(),
         inspect.NoneType: st.none(),
         inspect.RawType: st.just(Raw(b"\x90")),
