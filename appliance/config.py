@@ -35,6 +35,10 @@ class Station(Struct, frozen=True, forbid_unknown_fields=True):
     site: Annotated[Name, Meta(description="First level of MQTT topics.")] = "site"
     line: Annotated[Name, Meta(description="Second level of MQTT topics.")] = "line"
     recipe: Annotated[str, Meta(description="Recipe file, relative to this file.")] = "recipe.toml"
+    shifts: Annotated[
+        tuple[Annotated[str, Meta(pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$")], ...],
+        Meta(description='Local times at which shifts begin, as "06:00"; empty: 06:00, 14:00 and 22:00.'),
+    ] = ()
     recipes: Annotated[
         tuple[str, ...], Meta(description="Further recipe files, in force once the PLC or a client calls their number.")
     ] = ()
@@ -182,6 +186,9 @@ def load(path: Path, number: int | None = None) -> Loaded:
     config = _read(path, Config)
     if not config.camera:
         raise ConfigError(f"{path}: camera: no camera is configured, at least 1 is needed; add a table [camera.NAME]")
+    shifts = config.station.shifts
+    if len(set(shifts)) != len(shifts):
+        raise ConfigError(f"{path}: station.shifts: {', '.join(shifts)} names a time twice; write each start once")
     file = _in_force(path, config) if number is None else _numbered(path, config, number)
     recipe_path = path.parent / file
     recipe, serials = read_recipe(recipe_path, config, path.name)
@@ -303,10 +310,13 @@ def _plain(message: str, tree: object, prefix: str) -> str:
 
 
 def _value(key: str, tree: object) -> object:
-    for part in filter(None, key.split(".")):
-        if not isinstance(tree, dict) or part not in tree:
+    for part in re.findall(r"[^.\[\]]+", key):
+        if isinstance(tree, list) and part.isdecimal() and int(part) < len(tree):
+            tree = tree[int(part)]
+        elif isinstance(tree, dict) and part in tree:
+            tree = tree[part]
+        else:
             return None
-        tree = tree[part]
     return tree
 
 

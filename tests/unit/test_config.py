@@ -131,6 +131,8 @@ def test_an_unknown_key_of_the_recipe_is_refused(files: Files) -> None:
         ('name = "cell-4"', 'name = "cell 4"', ("station.name", "matching regex", "is 'cell 4'")),
         ("[camera.top]", '[camera."a b"]', ("camera", "matching regex", "")),
         ("number = 3", "number = 0", ("number", ">= 1", "is 0")),
+        ('name = "cell-4"', 'name = "cell-4"\nshifts = ["6 am"]', ("station.shifts", "matching regex", "is '6 am'")),
+        ('name = "cell-4"', 'name = "a"\nshifts = ["06:00", "06:00"]', ("station.shifts", "06:00, 06:00", "twice")),
     ],
 )
 def test_a_value_out_of_range_is_refused(files: Files, old: str, new: str, told: tuple[str, ...]) -> None:
