@@ -8,7 +8,17 @@ from contextlib import closing
 from pathlib import Path
 from typing import NoReturn
 
-from appliance import __version__, cli_models, cli_plant, cli_recipe, cli_review, cli_risk
+from appliance import (
+    __version__,
+    cli_hmi,
+    cli_label,
+    cli_models,
+    cli_people,
+    cli_plant,
+    cli_recipe,
+    cli_review,
+    cli_risk,
+)
 from appliance.schema.errors import ApplianceError
 
 FINDING = 1
@@ -50,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     _station_arguments(check)
     check.add_argument("--json", help="also write JSON to this file, - for standard output alone")
     _camera_arguments(commands)
-    for area in (cli_plant, cli_models, cli_risk, cli_recipe, cli_review):
+    for area in (cli_plant, cli_models, cli_risk, cli_recipe, cli_review, cli_label, cli_people, cli_hmi):
         area.add(commands, _command, _station_arguments)
     _audit_arguments(commands)
     bench = _command(commands, "bench", _bench, "measure; results go to bench/results/")
@@ -83,7 +93,9 @@ def _demo_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--parallel", action="store_true", help="a person decides every part; 60 parts, 1 a second")
     parser.add_argument("--scenario", type=Path, help="text scenario: what goes wrong, and what must follow")
     parser.add_argument("--seed", type=int, help="names the parts and their order, default 1")
-    parser.add_argument("--hmi", action=argparse.BooleanOptionalAction, default=True, help="live view on the terminal")
+    hmi = "show the touchscreen where a display is, else a live view on the terminal"
+    parser.add_argument("--hmi", action=argparse.BooleanOptionalAction, default=True, help=hmi)
+    parser.add_argument("--screenshot", type=Path, metavar="PNG", help="keep what the touchscreen shows near the end")
     parser.add_argument("--plc", action=argparse.BooleanOptionalAction, default=True, help="play the PLC too")
     parser.add_argument("--state", type=Path, help="keep the station's files in this folder")
     parser.add_argument("--json", help="write the summary to this file, - for standard output")
@@ -113,6 +125,7 @@ def _config_path(options: argparse.Namespace) -> Path:
 def _demo(options: argparse.Namespace) -> int:
     from appliance.sim.demo import run_demo
     from appliance.sim.demo_options import DemoOptions
+    from appliance.sim.demo_touch import has_display
 
     for ending in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl-C: its processes must not outlive the demo
         signal.signal(ending, signal.default_int_handler)
@@ -125,7 +138,9 @@ def _demo(options: argparse.Namespace) -> int:
             scenario=options.scenario,
             seed=options.seed,
             parallel=options.parallel,
-            live=options.hmi and sys.stderr.isatty(),
+            live=options.hmi and not has_display() and sys.stderr.isatty(),
+            touch=(options.hmi and has_display()) or options.screenshot is not None,
+            screenshot=options.screenshot,
             plc=options.plc,
             state=options.state,
             json=options.json,

@@ -16,7 +16,18 @@ from appliance.sim.station import Layout, Settings, service_command, write_confi
 ROOT = Path(__file__).resolve().parents[2]
 UNITS = ROOT / "systemd"
 INSTANCE = {"acquire": "acquire@top"}
-EXPOSURE_LIMIT = {"acquire": 20, "judge": 8, "line": 20, "record": 8, "publish": 15, "opcua": 15, "shadow": 8}
+UNIT_NAMES = (*SERVICES, "hmi")
+"""The touchscreen is no service of the line: it has a unit and a command of its own."""
+EXPOSURE_LIMIT = {
+    "acquire": 20,
+    "judge": 8,
+    "line": 20,
+    "record": 8,
+    "publish": 15,
+    "opcua": 15,
+    "shadow": 8,
+    "hmi": 20,
+}
 """Tenths of systemd's exposure level: at most 2.0 with devices or a network, far less without."""
 
 needs_systemd = pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not installed")
@@ -38,7 +49,7 @@ def station(tmp_path_factory: pytest.TempPathFactory) -> Path:
     installed = root / "etc/systemd/system"
     shutil.copytree(UNITS, installed)
     shutil.copytree("/usr/lib/systemd/system", root / "usr/lib/systemd/system", symlinks=True)
-    for program in ("opt/firstshift/bin/firstshift", "opt/firstshift/bin/python", "usr/bin/logger"):
+    for program in ("opt/firstshift/bin/firstshift", "opt/firstshift/bin/python", "usr/bin/logger", "usr/bin/cage"):
         (root / program).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy("/bin/true", root / program)
     return root
@@ -50,7 +61,7 @@ def analyze(station: Path, verb: str, *arguments: str) -> subprocess.CompletedPr
 
 
 def complaints(station: Path) -> str:
-    units = ("firstshift.target", "firstshift_failed@x.service", *(unit_name(service) for service in SERVICES))
+    units = ("firstshift.target", "firstshift_failed@x.service", *(unit_name(service) for service in UNIT_NAMES))
     return analyze(station, "verify", "--man=no", *units).stderr
 
 
@@ -72,7 +83,7 @@ def test_a_misspelt_setting_is_seen(station: Path, tmp_path: Path) -> None:
 
 
 @needs_systemd
-@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("service", UNIT_NAMES)
 def test_units_are_closed(station: Path, service: str) -> None:
     """A service that is broken into reaches nothing that its work does not need."""
     limit = EXPOSURE_LIMIT[service]
@@ -101,7 +112,7 @@ def test_demo_starts_the_same_command(service: str) -> None:
 
 def test_every_service_has_a_unit() -> None:
     """No service is forgotten, and no unit starts one that does not exist."""
-    expected = {unit_file(service).name for service in SERVICES}
+    expected = {unit_file(service).name for service in UNIT_NAMES}
 
     assert expected == {path.name for path in UNITS.glob("firstshift-*.service")}
 
@@ -110,16 +121,16 @@ def test_target_wants_every_unit() -> None:
     """Starting the target starts every service; cameras are enabled one by one, since only the station knows them."""
     wanted = re.findall(r"firstshift-\S+\.service", (UNITS / "firstshift.target").read_text())
 
-    assert sorted(wanted) == sorted(unit_name(service) for service in SERVICES if service not in INSTANCE)
+    assert sorted(wanted) == sorted(unit_name(service) for service in UNIT_NAMES if service not in INSTANCE)
 
 
 def test_common_settings_are_not_repeated() -> None:
     """Systemd reads the shared file last, so a setting in both places would silently be the shared one."""
     lists = {"RestrictAddressFamilies", "SystemCallFilter"}
     common = settings(UNITS / "firstshift-.service.d/common.conf") - lists
-    repeated = {service: settings(unit_file(service)) & common for service in SERVICES}
+    repeated = {service: settings(unit_file(service)) & common for service in UNIT_NAMES}
 
-    assert repeated == {service: set() for service in SERVICES}
+    assert repeated == {service: set() for service in UNIT_NAMES}
 
 
 def settings(path: Path) -> set[str]:
@@ -130,11 +141,21 @@ def test_line_is_watched_closest() -> None:
     """A stuck `line` is restarted within 2 s; nothing else acts on parts."""
     watchdogs = {
         service: int(re.findall(r"^WatchdogSec=(\d+)$", unit_file(service).read_text(), re.MULTILINE)[0])
-        for service in SERVICES
+        for service in UNIT_NAMES
     }
 
     assert watchdogs["line"] == 2
     assert all(5 <= seconds <= 10 for service, seconds in watchdogs.items() if service not in {"line", "shadow"})
+
+
+def test_the_touchscreen_is_a_kiosk() -> None:
+    """The unit shows our program alone; its child may feed the watchdog, and no login prompt shares the screen."""
+    unit = unit_file("hmi").read_text()
+    command = "/usr/bin/cage -s -- /opt/firstshift/bin/firstshift hmi --config /etc/firstshift/station.toml"
+
+    assert re.findall(r"^ExecStart=(.*)$", unit, re.MULTILINE) == [command]
+    assert "NotifyAccess=all" in (UNITS / "firstshift-hmi.service.d/kiosk.conf").read_text()
+    assert "Conflicts=getty@tty1.service" in unit
 
 
 def test_a_shadow_takes_only_what_nobody_wants() -> None:
