@@ -1,0 +1,1 @@
+"""Let people look at parts that wait, and label those that teach."""
