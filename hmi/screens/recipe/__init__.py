@@ -1,0 +1,1 @@
+"""Show what is in force and why, and change it."""

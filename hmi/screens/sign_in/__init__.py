@@ -1,0 +1,1 @@
+"""Say who is at the screen: tiles, badge, PIN."""
