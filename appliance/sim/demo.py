@@ -30,6 +30,7 @@ from appliance.sim.broker import Broker
 from appliance.sim.collector import Collector
 from appliance.sim.day_one import Pictures, fit_day_one, install, pictures_for, pictures_of
 from appliance.sim.demo_options import DemoOptions, chosen
+from appliance.sim.demo_touch import Touch
 from appliance.sim.live import Live
 from appliance.sim.operator import OPERATOR, Operator, Sight
 from appliance.sim.processes import Child, Children
@@ -92,6 +93,7 @@ class _Demo:
         self._operator = Operator(scenario.seed, Sight(layout.truth, MATCH_COUNTS))
         self._shown = 0
         self._say: Callable[[str], None] = lambda text: print(text, file=sys.stderr, flush=True)  # noqa: T201
+        self._touch = Touch(self._children, layout, self._say)
 
     def run(self) -> int:
         """Set up, run, drain, sum up."""
@@ -111,11 +113,14 @@ class _Demo:
             self._await_ready(collector, tuple(unit for unit in units(loaded) if unit != SHADOW))
             if self._scenario.bus != BusFaults():
                 self._say("scenario: the `bus` sentence is for the simulated world; real messages are left alone")
+            if self._options.touch:
+                self._touch.start(self._options.screenshot)
             self._say(f"running {self._scenario.parts} parts at {self._scenario.rate_hz:g} per second")
             begin = HostNs(time.monotonic_ns())
             _tell(plant, "start")
             done = self._watch(plant, collector, begin)
             self._drain(collector, loaded)
+            self._touch.watch(collector, self._scenario.parts)
         finally:
             self._children.stop()
             broker.stop()
@@ -212,6 +217,7 @@ class _Demo:
                     self._act(actions.pop(0), plant)
                 self._thaw_due()
                 live.show(collector, begin, now)
+                self._touch.watch(collector, self._scenario.parts)
                 text += plant.process.stdout.read() or b""
         text += plant.process.stdout.read() or b""
         events = [json.loads(line) for line in text.splitlines() if line.startswith(b"{")]

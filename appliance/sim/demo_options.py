@@ -27,6 +27,11 @@ class DemoOptions(Struct, frozen=True):
     scenario: Path | None = None
     seed: int | None = None
     live: bool = False
+    """The station is shown on the terminal."""
+    touch: bool = False
+    """The touchscreen runs too: in a window, or for its picture alone."""
+    screenshot: Path | None = None
+    """Where the touchscreen's picture goes, near the end."""
     parallel: bool = False
     """A person decides every part; the model's verdict is sealed until then."""
     plc: bool = True

@@ -111,6 +111,8 @@ class Settings(Struct, frozen=True):
     mode: Mode = Mode.PRIMARY
     sample_share: float = 0.0
     """Share of parts to accept that go to a person instead; nobody reviews at a simulated station."""
+    signed_at: UtcNs = UtcNs(0)
+    """When the recipe was signed; 0: now."""
 
 
 def build_product(name: str) -> Path:
@@ -184,7 +186,7 @@ people = {{ {PERSON} = "{public_text(key)}" }}
     approval.unlink(missing_ok=True)
     if settings.mode is Mode.PRIMARY:
         judges = bundle.read(layout.bundle).id if layout.bundle.is_dir() else ""
-        signed = sign(load(layout.config).recipe, "", PERSON, UtcNs(time.time_ns()), key, judges)
+        signed = sign(load(layout.config).recipe, "", PERSON, settings.signed_at or UtcNs(time.time_ns()), key, judges)
         write_whole(approval, msgspec.json.encode(signed))
 
 
