@@ -36,6 +36,8 @@ from appliance.schema.topics import (
     SHADOW,
     STATUS,
     VERDICT,
+    Loss,
+    topic_of,
 )
 from appliance.schema.verdict import Disposition, InspectionResult, SealedVerdict, Verdict
 from appliance.services._loop import SystemClock
@@ -165,9 +167,9 @@ class RecordNode:
         return [*self._review_of(message, now), *self._steps(self._planned(message, now))]
 
     def lost(self, topic: str, count: int, now: HostNs) -> Sequence[Output]:
-        """Note in the audit chain that facts are gone for good; a lost frame costs an image only."""
+        """Note in the audit chain that facts are gone for good; a frame costs an image, what is repeated nothing."""
         log.warning("messages_lost", topic=topic, count=count)
-        if topic.startswith((FRAME, STATUS)):
+        if topic_of(topic).loss in {Loss.IGNORE, Loss.REJECT}:
             return ()
         return self._note_gap(topic, count, "never reached this service", now)
 
