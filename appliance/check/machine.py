@@ -14,6 +14,7 @@ from appliance.schema.errors import RuntimeFault
 from appliance.schema.health import Component, Condition
 from appliance.services._wiring import bundle_folder
 from appliance.storage import bundle
+from appliance.storage.sqlite_version import wal_reset_bug
 from kernels.build import LIBRARY
 
 MB = 1_000_000
@@ -23,9 +24,6 @@ FREE_WARNING = 4
 MEMORY_FILE_SYSTEMS = {"tmpfs", "ramfs"}
 BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
 """Words of /proc/cpuinfo, x86 and ARM."""
-
-WAL_RESET_FIXED = ((3, 44, 6), (3, 50, 7), (3, 51, 3))
-"""First releases of three lines without the WAL-reset bug, which came with WAL in 3.7.0."""
 
 
 def machine(loaded: Loaded) -> Iterator[Component]:
@@ -177,13 +175,6 @@ def sqlite(version: tuple[int, ...]) -> Component:
     return Component(
         "sqlite", Condition.OK, f"{name} has the WAL-reset bug: let no program but record write the database"
     )
-
-
-def wal_reset_bug(version: tuple[int, ...]) -> bool:
-    """Say whether a release can lose commits when two connections write and checkpoint at the same moment."""
-    if not (3, 7, 0) <= version < WAL_RESET_FIXED[-1]:
-        return False
-    return not any(version[:2] == fixed[:2] and version >= fixed for fixed in WAL_RESET_FIXED)
 
 
 def _cpu_flags(path: Path) -> set[str]:

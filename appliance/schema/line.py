@@ -20,6 +20,48 @@ class JobMode(StrEnum):
     """Every part. Where no client controls the line this is how it starts."""
 
 
+class Wires(Struct, frozen=True):
+    """State what the microcontroller says of its inputs and outputs; every count begins with its boot."""
+
+    at: HostNs
+    """When it was told."""
+    boot: int
+    state: str
+    """boot, unconfigured, configured, armed or fault."""
+    fault: str
+    """Latched fault; `none`."""
+    tick: int
+    """Its own clock, 1 MHz."""
+    clock_error_ns: int
+    """Uncertainty of that clock against the computer's; -1: not known yet."""
+    encoder: int
+    """Counts of the belt's encoder."""
+    parts: int
+    """Leading edges of the part sensor."""
+    gate_edges: int
+    """Leading edges of the gate's own sensor."""
+    accepts: int
+    """Parts that met the gate in the accept lane."""
+    rejects: int
+    missing: int
+    """Parts that the gate's sensor did not see in their window."""
+    extra: int
+    encoder_errors: int
+    strobes_refused: int
+    """Camera edges withheld to spare the lamp."""
+    damaged: int
+    """Frames of the serial line with a wrong checksum."""
+    stale: int
+    """Frames of another session or boot."""
+    dropped: int
+    """Frames not sent because the computer did not read."""
+    late: int
+    """Decisions that came after their window had closed."""
+    run_permit: bool
+    way_left: int
+    """Encoder counts until the belt has run empty; 0: it has, -1: not known."""
+
+
 class LineState(Struct, frozen=True, tag=True):
     """State the line's whole condition. Topic `line.state`, written by `line`, at every change and once a second."""
 
@@ -55,3 +97,11 @@ class LineState(Struct, frozen=True, tag=True):
     late: int = 0
     words: tuple[int, ...] = ()
     """The status block as the PLC read it at `at`, in the order of its registers; empty where none is served."""
+    control: tuple[int, ...] = ()
+    """The control block as the PLC wrote it last, in the order of its registers; empty: it wrote none."""
+    wires: Wires | None = None
+    """As told last; 10/s while outputs are tested, 1/s else. None: the microcontroller told nothing yet."""
+    tested_by: str = ""
+    """Who tests the outputs; empty: nobody, and the line works."""
+    test: str = ""
+    """The test done last, and what came of it."""

@@ -4,10 +4,12 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from appliance.schema.clocks import MS
+from appliance.schema.clocks import MS, HostNs, McuTicks
 from appliance.schema.health import Component, Condition
+from appliance.schema.line import Wires
+from firmware_bridge.clocksync import ClockSync
 from firmware_bridge.events import EventsLost
-from firmware_bridge.messages import ConfigureAck, ConfigureReason, EncoderFault, Fault, FaultEvent, State
+from firmware_bridge.messages import ConfigureAck, ConfigureReason, EncoderFault, Fault, FaultEvent, State, Stats
 
 LINK_SILENCE = 500 * MS
 """Statistics come every 100 ms; five in a row missing mean a broken link."""
@@ -45,6 +47,34 @@ def mcu_health(boot: int | None, state: State, fault: Fault, silent_ns: int, wai
         cause = f"not armed, waiting for {', '.join(waiting) or 'its configuration'}; all parts reject"
         return Component("mcu", Condition.DEGRADED, cause, "see these units in `firstshift check`")
     return Component("mcu", Condition.OK, f"armed, boot {boot:08x}")
+
+
+def wires(stats: Stats, boot: int, clock: ClockSync, now: HostNs) -> Wires:
+    """Give what the microcontroller tells of its inputs and outputs."""
+    error = clock.to_host(McuTicks(stats.tick))[1] if clock.synchronised else -1
+    return Wires(
+        at=now,
+        boot=boot,
+        state=State(stats.state).name.lower(),
+        fault=Fault(stats.fault).name.lower(),
+        tick=stats.tick,
+        clock_error_ns=error,
+        encoder=stats.counts,
+        parts=stats.parts,
+        gate_edges=stats.gate_edges,
+        accepts=stats.accepts,
+        rejects=stats.rejects,
+        missing=stats.missing_parts,
+        extra=stats.extra_parts,
+        encoder_errors=stats.encoder_errors,
+        strobes_refused=stats.strobes_refused,
+        damaged=stats.crc_errors,
+        stale=stats.stale_frames,
+        dropped=stats.dropped_frames,
+        late=stats.late_decisions,
+        run_permit=bool(stats.run_permit),
+        way_left=stats.purge_counts,
+    )
 
 
 def plc_health(problem: tuple[str, str], *, required: bool) -> Component:

@@ -21,6 +21,8 @@ class Jobs:
         self.mode = JobMode.IDLE if controlled else JobMode.CONTINUOUS
         self.job = ""
         """Id of the job that runs or ran last; empty: none was started by a client."""
+        self.held = False
+        """Outputs are tried by hand: nothing is covered until that ends."""
         self._epoch = epoch
         self._controlled = controlled
         self._started = 0
@@ -30,7 +32,13 @@ class Jobs:
     @property
     def covers(self) -> bool:
         """Whether a job covers a part that enters now."""
-        return self.mode is JobMode.CONTINUOUS or (self.mode is JobMode.SINGLE and self._single is None)
+        running = self.mode is JobMode.CONTINUOUS or (self.mode is JobMode.SINGLE and self._single is None)
+        return running and not self.held
+
+    @property
+    def ordered(self) -> bool:
+        """Whether a client's job runs: it may send a part at any time."""
+        return self._controlled and self.mode in RUNNING
 
     def enter(self, number: int, *, replayed: bool) -> str | None:
         """Take the part that enters; give its job's id (empty: every part is covered), None when none covers it.
@@ -80,6 +88,8 @@ class Jobs:
         if not self._controlled:
             way = "start nor stop" if isinstance(wish, StartJob | StopJob) else "abort nor halt"
             return f"clients can neither {way} this line; set station.controlled = true in its configuration"
+        if self.held and isinstance(wish, StartJob):
+            return "outputs are tried by hand; wait for the end of the tests"
         if self.mode is JobMode.HALTED and not isinstance(wish, HaltLine):
             return "the line is halted; reset it first"
         if isinstance(wish, StartJob):

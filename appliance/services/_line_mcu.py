@@ -7,8 +7,9 @@ from appliance.config_mcu import Mcu
 from appliance.ports.node import Output, Send
 from appliance.schema.clocks import HostNs
 from appliance.schema.health import Component, Condition, Health
+from appliance.schema.line import Wires
 from appliance.services._line_gate import geometry
-from appliance.services._line_health import mcu_health
+from appliance.services._line_health import mcu_health, wires
 from firmware_bridge import messages as mcu
 from firmware_bridge.clocksync import ClockSync
 
@@ -27,6 +28,10 @@ class McuSide:
         self.fault = mcu.Fault.NONE
         self.heard = HostNs(0)
         """Last message of it."""
+        self.tested_by = self.test = ""
+        """Who tries outputs by hand (empty: nobody), and what was tried last."""
+        self.wires: Wires | None = None
+        """Its inputs and outputs as it told last."""
         self.other_recipe = False
         """A unit whose word opens the gate runs another recipe than the line."""
         self._ready_units: dict[str, bool] = {}
@@ -84,9 +89,21 @@ class McuSide:
             return ()
         if config_crc != self.configure.crc:  # it holds until reset, and a reset waits for an empty belt
             return [Send("mcu", mcu.Restart())]
-        if self.ready:
+        if self.ready and not self.tested_by:
             return [Send("mcu", mcu.Arm())]
         return ()
+
+    def told(self, stats: mcu.Stats) -> Sequence[Output]:
+        """Keep what it tells of its wires, and move one step towards armed."""
+        self.wires = wires(stats, self.boot or 0, self.clock, self.heard)
+        return self.bring_up(stats.config_crc)
+
+    def changed(self, change: mcu.StateChanged) -> None:
+        """Learn its state, and that it refused a test."""
+        self.state = mcu.State(change.state)
+        if self.tested_by and change.reason == mcu.StateReason.NOT_ALLOWED_NOW:
+            left = self.wires.way_left if self.wires is not None else -1
+            self.test += f": refused, {left} counts until the belt has run empty; end the tests and let it run empty"
 
     def holds(self, event: PartFact) -> bool:
         """Hold an event that cannot be dated, since no clock answer came yet; False when it can be."""
@@ -105,4 +122,6 @@ class McuSide:
         waiting = [unit for unit, ready in self._ready_units.items() if not ready]
         if self._foreign:
             waiting = ["an empty belt, to be reset for the changed [mcu]"]
+        if self.tested_by:
+            waiting = [f"the end of the output tests of {self.tested_by}"]
         return mcu_health(self.boot, self.state, self.fault, now - self.heard, waiting)

@@ -34,9 +34,16 @@ class PlcSide:
         self._session = handshake.session
         self.words: tuple[int, ...] = ()
         """The status block as it was sent last."""
+        self.written: tuple[int, ...] = ()
+        """The control block as it came last."""
         self._unasked = not required and not handshake.plc_triggers
         self._missed: list[MissedTrigger] = []
         self._alarm_at = HostNs(0)
+
+    def control(self, words: tuple[int, ...], now: HostNs) -> None:
+        """Take the control block as the PLC wrote it."""
+        self.written = words
+        self.handshake.control(words, now)
 
     def entered(self, part: PartId, now: HostNs, request: int) -> bool:
         """Tell of a new part, made by a request of ours (0: the sensor); False when it may not be inspected."""

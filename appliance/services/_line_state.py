@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from appliance.outputs.plc.handshake import Handshake
-from appliance.outputs.plc.registers import StatusBit
+from appliance.outputs.plc.registers import ControlBit, StatusBit
 from appliance.ports.node import Output, Publish
 from appliance.schema.actuation import Lane
 from appliance.schema.clocks import HostNs, S
@@ -13,6 +13,8 @@ from appliance.schema.health import Component, Condition
 from appliance.schema.line import JobMode, LineState
 from appliance.schema.topics import LINE_STATE
 from appliance.services._line_jobs import Jobs
+from appliance.services._line_mcu import McuSide
+from appliance.services._line_plc import PlcSide
 from appliance.services._line_recipes import Recipes
 
 PERIOD = 1 * S
@@ -46,9 +48,11 @@ class StateTeller:
 
 
 def _calm(state: LineState) -> LineState:
-    """Leave out what changes all the time: the instant and the heartbeat."""
+    """Leave out what changes all the time: the instant, the heartbeats, and wires that nobody tries."""
     words = (state.words[0] & ~StatusBit.HEARTBEAT.value, *state.words[1:]) if state.words else ()
-    return replace(state, at=HostNs(0), words=words)
+    control = (state.control[0] & ~ControlBit.HEARTBEAT.value, 0, *state.control[2:]) if state.control else ()
+    wires = state.wires if state.tested_by else None
+    return replace(state, at=HostNs(0), words=words, control=control, wires=wires)
 
 
 def line_state(
@@ -56,18 +60,16 @@ def line_state(
     jobs: Jobs,
     handshake: Handshake,
     recipes: Recipes,
-    mcu: Component,
+    link: McuSide,
+    plc: PlcSide,
     tally: Tally,
     *,
     plc_required: bool,
     busy: bool,
-    sync_lost: bool,
-    other_recipe: bool,
-    words: tuple[int, ...],
 ) -> LineState:
-    """Join what the line consists of. mcu: the microcontroller's health, OK where it is armed."""
-    cause, remedy = _obstacle(jobs, handshake, mcu, plc_required=plc_required)
-    if recipes.changing or other_recipe:
+    """Join what the line consists of."""
+    cause, remedy = _obstacle(jobs, handshake, link.health(now), plc_required=plc_required)
+    if recipes.changing or link.other_recipe:
         cause, remedy = _CHANGING if recipes.changing else _OTHER_RECIPE
     return LineState(
         at=now,
@@ -81,7 +83,7 @@ def line_state(
         remedy=remedy,
         session=handshake.session,
         plc_alive=handshake.alive,
-        sync_lost=sync_lost,
+        sync_lost=link.sync_lost,
         recipe=recipes.in_force.name,
         recipe_sha256=recipes.in_force.sha256,
         recipe_number=recipes.in_force.number,
@@ -90,7 +92,11 @@ def line_state(
         accepted=tally.accepted,
         rejected=tally.parts - tally.accepted,
         late=handshake.late,
-        words=words,
+        words=plc.words,
+        control=plc.written,
+        wires=link.wires,
+        tested_by=link.tested_by,
+        test=link.test,
     )
 
 

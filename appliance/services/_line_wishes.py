@@ -11,7 +11,9 @@ from appliance.schema.clocks import HostNs
 from appliance.schema.command import (
     AbortJob,
     Accepted,
+    BeginTests,
     Command,
+    EndTests,
     HaltLine,
     PrepareRecipe,
     PurgeDone,
@@ -20,11 +22,13 @@ from appliance.schema.command import (
     ResetFault,
     StartJob,
     StopJob,
+    TryOutput,
 )
 from appliance.services._line_jobs import Jobs
 from appliance.services._line_mcu import McuSide
 from appliance.services._line_plc import audit
 from appliance.services._line_recipes import Recipes
+from appliance.services._line_tests import Tests
 from firmware_bridge import messages as mcu
 
 OUT_OF_STEP = "parts and gate no longer agree; take every part off the belt, then say that it is purged"
@@ -37,6 +41,9 @@ ACTIONS: dict[type, str] = {
     PurgeDone: "belt_purged",
     PrepareRecipe: "recipe_wanted",
     ResetFault: "fault_reset",
+    BeginTests: "output_tests_begun",
+    TryOutput: "output_tried",
+    EndTests: "output_tests_ended",
 }
 
 
@@ -55,15 +62,17 @@ class Wishes:
     def __init__(self, jobs: Jobs, link: McuSide, handshake: Handshake, recipes: Recipes) -> None:
         """Take what wishes change."""
         self._jobs, self._link, self._handshake, self._recipes = jobs, link, handshake, recipes
+        self.tests = Tests(jobs, link, handshake)
 
     def answer(self, wish: Command, now: HostNs, *, belt_empty: bool) -> Granted:
         """Grant or refuse a wish."""
-        before = self._said()
+        tests = isinstance(wish, BeginTests | TryOutput | EndTests)
+        before = self._link.test if tests else self._said()
         granted = self._answer(wish, now, belt_empty=belt_empty)
         if isinstance(granted.reply, RefusedReply):
             return granted
         actor = wish.operator if isinstance(wish, ResetFault) else getattr(wish, "actor", "")
-        note = audit(actor, ACTIONS[type(wish)], before, self._said())
+        note = audit(actor, ACTIONS[type(wish)], before, self._link.test if tests else self._said())
         return Granted(granted.reply, [note, *granted.outputs], granted.aborts)
 
     def _answer(self, wish: Command, now: HostNs, *, belt_empty: bool) -> Granted:
@@ -78,6 +87,10 @@ class Wishes:
                 return self._purge()
             case ResetFault():
                 return self._reset(now)
+            case BeginTests() | TryOutput() | EndTests():
+                return Granted(*self.tests.answer(wish, now, belt_empty=belt_empty))
+            case PrepareRecipe() if self.tests.held_by:
+                return Granted(RefusedReply(f"{self.tests.held_by} tries outputs by hand; wait for the end"))
             case PrepareRecipe():
                 return Granted(*self._recipes.prepare(wish.number, wish.actor, belt_empty=belt_empty))
         return Granted(RefusedReply(f"line does not take {type(wish).__name__}"))

@@ -133,7 +133,7 @@ class LineNode:
         if topic == "device:mcu":
             return self._mcu(message, now)
         if isinstance(message, ControlWritten):
-            self._handshake.control(message.words, now)
+            self._plc_side.control(message.words, now)
             return self._plc(now)
         if isinstance(message, Alarm) and topic == "device:plc":  # who was not let in
             return [Publish(ALARM + self.name, message)]
@@ -153,7 +153,7 @@ class LineNode:
 
     def wake(self, now: HostNs) -> Sequence[Output]:
         """Let the handshake move on, ask where the belt is, and report health."""
-        outputs = [*self._plc(now)]
+        outputs = [*self._wishes.tests.step(now), *self._plc(now)]
         if self._belt.ask_at is not None and now >= self._belt.ask_at:
             outputs.append(Send("mcu", self._belt.ask(now)))
             self._plan(now)
@@ -223,9 +223,9 @@ class LineNode:
             case mcu.Stats():
                 outputs = self._latched(mcu.State(message.state), mcu.Fault(message.fault))
                 outputs += self._position(message.tick, message.counts, now)
-                return [*outputs, *self._link.bring_up(message.config_crc)]
+                return [*outputs, *self._link.told(message)]
             case mcu.StateChanged():
-                self._link.state = mcu.State(message.state)
+                self._link.changed(message)
                 return [self._health(now)]
         alarm = mcu_alarm(message)
         return [self._alarm(*alarm, now)] if alarm is not None else ()
@@ -384,12 +384,10 @@ class LineNode:
             self._jobs,
             self._handshake,
             self._recipes,
-            self._link.health(now),
+            self._link,
+            self._plc_side,
             self._tally,
             plc_required=self._plc_required,
             busy=bool(self._parts),
-            sync_lost=self._link.sync_lost,
-            other_recipe=self._link.other_recipe,
-            words=self._plc_side.words,
         )
         return self._teller.outputs(state)

@@ -1,0 +1,1 @@
+"""Maintenance: check, cameras, inputs and outputs, services."""
