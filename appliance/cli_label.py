@@ -4,17 +4,15 @@ As on the screen, a known answer is shown as a review, and nothing tells a rando
 """
 
 import argparse
-import json
 import secrets
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from appliance.cli_models import AddCommand, Commands
+from appliance.cli_station import Json, part_of, plain, record_of, station_file, tell, utc
 from appliance.schema.clocks import UtcNs
 from appliance.schema.errors import ConfigError
 from appliance.schema.label import Label, LabelLevel, Purpose, Region
@@ -28,8 +26,6 @@ if TYPE_CHECKING:
 ANSWER_MS = 5000
 """Longest wait for `record`: it answers once the label is on the disk."""
 FINDING = 1
-
-Json = dict[str, Any]
 
 
 def add(commands: Commands, command: AddCommand, station: Callable[[argparse.ArgumentParser], None]) -> None:
@@ -68,14 +64,14 @@ def _queue(options: argparse.Namespace) -> int:
     from appliance.labelling.wording import overview_lines
     from appliance.storage import label_queries
 
-    with _station(options) as (loaded, held):
+    with record_of(options) as (loaded, held):
         work = label_queries.work(held)
         if options.person is None:
-            return _tell(options.json, answer := _overview(loaded, work), overview_lines(answer))
+            return tell(options.json, answer := _overview(loaded, work), overview_lines(answer))
         level = _level(held, options.person, options.level)
         found = tasks(options.person, level, work, loaded.recipe.policy.sample_seed)
     answer = {"person": options.person, "level": int(level), "tasks": [_task_row(task) for task in found]}
-    return _tell(options.json, answer, _queue_lines(answer))
+    return tell(options.json, answer, _queue_lines(answer))
 
 
 def _task_row(task: "Task") -> Json:
@@ -88,7 +84,7 @@ def _task_row(task: "Task") -> Json:
         "level": int(task.level),
         "blind": task.blind,
         "prediction_hidden": task.prediction_hidden,
-        "since": _utc(task.since),
+        "since": utc(task.since),
     }
 
 
@@ -122,7 +118,6 @@ def _overview(loaded: "Loaded", work: "Work") -> Json:
 
 
 def _submit(options: argparse.Namespace) -> int:
-    from appliance.cli_review import part_of
     from appliance.labelling.queue import tasks
     from appliance.schema.command import SubmitLabel
     from appliance.services._review_desk import uuid7
@@ -130,7 +125,7 @@ def _submit(options: argparse.Namespace) -> int:
 
     part, now = part_of(options.part), UtcNs(time.time_ns())
     regions = tuple(_region(text, options.kind) for text in options.box)
-    with _station(options) as (loaded, held):
+    with record_of(options) as (loaded, held):
         level = _level(held, options.person, options.level)
         work = label_queries.work(held)
     found = next((one for one in tasks(options.person, level, work, _seed(loaded)) if one.part == part), None)
@@ -189,7 +184,7 @@ def _audit(options: argparse.Namespace) -> int:
     from appliance.storage import label_queries
 
     since = _since(options.since)
-    with _station(options) as (loaded, held):
+    with record_of(options) as (loaded, held):
         labels = label_queries.all_labels(held)
         found = [one for one in checks(labels, _seed(loaded), label_queries.seeded_answers(held)) if one.at >= since]
         led = _anchoring(held, labels, _seed(loaded))
@@ -197,13 +192,13 @@ def _audit(options: argparse.Namespace) -> int:
     raised = flags(found, classes)
     fresh = [flag for flag in raised if is_fresh(flag, UtcNs(time.time_ns()))]
     answer = {
-        "audit": _plain(audit(labels, _seed(loaded))),
-        "error_matrix": [_plain(cell) for cell in error_matrix(found)],
-        "flags": [_plain(flag) | {"text": flag.text, "fresh": flag in fresh} for flag in raised],
+        "audit": plain(audit(labels, _seed(loaded))),
+        "error_matrix": [plain(cell) for cell in error_matrix(found)],
+        "flags": [plain(flag) | {"text": flag.text, "fresh": flag in fresh} for flag in raised],
         "anchoring": led,
-        "times": [_plain(one) for one in level_times(labels)],
+        "times": [plain(one) for one in level_times(labels)],
     }
-    _tell(options.json, answer, audit_lines(answer))
+    tell(options.json, answer, audit_lines(answer))
     return FINDING if fresh else 0
 
 
@@ -222,7 +217,7 @@ def _anchoring(held: sqlite3.Connection, labels: Iterable[Label], seed: int) -> 
         item = review_queries.standing(held, label.part)
         if item is not None and item.origin is Occasion.REVIEW:
             answers.append(Answer(*_compared(label.kind, _model_kind(held, label.part)), shown=label.prediction_shown))
-    return _plain(anchoring(answers))
+    return plain(anchoring(answers))
 
 
 def _model_kind(held: sqlite3.Connection, part: "PartId") -> str:
@@ -249,23 +244,23 @@ def _agreement(options: argparse.Namespace) -> int:
     from appliance.learning.agreement import agreement, gate
     from appliance.storage import label_queries
 
-    with _station(options) as (_, held):
+    with record_of(options) as (_, held):
         told = independent(label_queries.all_labels(held))
     found = agreement(told.table)
     whole = gate(found.observed)
     refuted = [name for name, rate in found.per_class.items() if rate.n and rate.high < whole.limit]
     passes = whole.passes and not refuted
     answer = {
-        "observed": _plain(found.observed),
-        "alpha": _plain(found.alpha),
-        "gate": {**_plain(whole), "passes": passes, "refuted_classes": refuted},
+        "observed": plain(found.observed),
+        "alpha": plain(found.alpha),
+        "gate": {**plain(whole), "passes": passes, "refuted_classes": refuted},
         "per_class": {
-            name: {"agreement": _plain(rate), "alpha": _plain(found.per_class_alpha[name]), "gate": _plain(gate(rate))}
+            name: {"agreement": plain(rate), "alpha": plain(found.per_class_alpha[name]), "gate": plain(gate(rate))}
             for name, rate in found.per_class.items()
         },
-        "pairs": [_plain(pair) for pair in kappas(told)],
+        "pairs": [plain(pair) for pair in kappas(told)],
     }
-    _tell(options.json, answer, agreement_lines(answer))
+    tell(options.json, answer, agreement_lines(answer))
     return 0 if passes else FINDING
 
 
@@ -275,7 +270,7 @@ def _snapshot(options: argparse.Namespace) -> int:
     from appliance.services._review_desk import uuid7
 
     wish = FreezeSnapshot(options.person, options.why, uuid7(UtcNs(time.time_ns()), secrets.randbits(74)))
-    return _wish(config.load(_config_path(options)), wish)
+    return _wish(config.load(station_file(options)), wish)
 
 
 def _wish(loaded: "Loaded", command: "Command") -> int:
@@ -314,53 +309,5 @@ def _since(text: str | None) -> int:
         raise ConfigError(f"--since {text!r}: is no day; it looks like 2026-11-22") from cause
 
 
-@contextmanager
-def _station(options: argparse.Namespace) -> Iterator[tuple["Loaded", sqlite3.Connection]]:
-    """Open a station's record for reading alone."""
-    from appliance import config
-    from appliance.storage import database
-    from appliance.storage.record_store import DATABASE
-
-    loaded = config.load(_config_path(options))
-    path = loaded.state / DATABASE
-    with closing(database.open_reader(path)) as connection:
-        try:
-            yield loaded, connection
-        except sqlite3.Error as error:
-            raise database.store_error(path, "be asked", error) from error
-
-
-def _config_path(options: argparse.Namespace) -> Path:
-    path: Path = options.state / "station.toml" if options.state else options.config
-    return path
-
-
-def _tell(target: str | None, answer: Json, lines: Iterable[str]) -> int:
-    """Print lines for a person, or JSON where it is asked for."""
-    from appliance.storage.whole_file import write_whole
-
-    text = json.dumps(answer, indent=None if target == "-" else 2)
-    if target == "-":
-        print(text)  # noqa: T201
-        return 0
-    if target:
-        write_whole(Path(target), text.encode() + b"\n")
-    for line in lines:
-        print(line)  # noqa: T201
-    return 0
-
-
-def _plain(struct: object) -> Json:
-    import msgspec
-
-    answer: Json = msgspec.to_builtins(struct)
-    return answer
-
-
 def _asked(level: LabelLevel | None) -> int | None:
     return int(level) if level is not None else None
-
-
-def _utc(at_ns: int) -> str:
-    """Write an instant of UTC to the second, ISO 8601."""
-    return datetime.fromtimestamp(at_ns // 1_000_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

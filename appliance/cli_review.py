@@ -5,20 +5,15 @@ model did not know the part. A random sample or a seeded part looks like any oth
 """
 
 import argparse
-import json
-import re
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from appliance.cli_models import AddCommand, Commands
+from appliance.cli_station import Json, part_of, plain, record_of, station_file, tell, utc
 from appliance.schema.part import PartId
 
 if TYPE_CHECKING:
-    from appliance.config import Loaded
     from appliance.decision.escapes import EscapeEstimate, Share
     from appliance.decision.review_queue import Item
     from appliance.schema.command import Command
@@ -28,8 +23,6 @@ ANSWER_MS = 5000
 
 UNKNOWN_TEXT = "unknown defect - human review required"
 HANDED_ON_TEXT = "somebody could not say - a quality engineer decides"
-
-Json = dict[str, Any]
 
 
 def add(commands: Commands, command: AddCommand, station: Callable[[argparse.ArgumentParser], None]) -> None:
@@ -69,32 +62,22 @@ def add(commands: Commands, command: AddCommand, station: Callable[[argparse.Arg
         parser.add_argument("--person", required=True, help="operator id of who decides or asks")
 
 
-def part_of(text: str) -> PartId:
-    """Read a part's name; ConfigError when it is none."""
-    from appliance.schema.errors import ConfigError
-
-    found = re.fullmatch(r"([0-9a-f]{8})-([0-9]{1,10})", text, re.ASCII)
-    if found is None:
-        raise ConfigError(f"part {text!r}: is no part's name; it looks like a0b1c2d3-000007, see `review list`")
-    return PartId(int(found[1], 16), int(found[2]))
-
-
 def _list(options: argparse.Namespace) -> int:
     from appliance.decision.review_queue import WAITS, for_operators, for_quality
     from appliance.schema.review import Change
     from appliance.storage import review_queries
 
-    with _station(options) as (loaded, held):
+    with record_of(options) as (loaded, held):
         waiting = review_queries.items(held, WAITS)
         chosen = (for_quality if options.quality else for_operators)(waiting)
         answer = {
             "limit": loaded.recipe.policy.review_limit,
-            **_plain(review_queries.tally(held)),
+            **plain(review_queries.tally(held)),
             "parts": [_seen(held, item) for item in chosen],
             "unknown": sum(item.needs_quality for item in waiting),
             "quarantine": [_seen(held, item) for item in review_queries.items(held, (Change.QUARANTINED,))],
         }
-    return _tell(options.json, answer, _list_lines(answer))
+    return tell(options.json, answer, _list_lines(answer))
 
 
 def _list_lines(answer: Json) -> Iterator[str]:
@@ -115,7 +98,7 @@ def _seen(held: sqlite3.Connection, item: "Item") -> Json:
     from appliance.schema.review import Occasion
     from appliance.storage import review_queries
 
-    row: Json = {"part": str(item.part), "occasion": shown_as(item).value, "since": _utc(item.since)}
+    row: Json = {"part": str(item.part), "occasion": shown_as(item).value, "since": utc(item.since)}
     if item.why:
         row["why"] = item.why
     if item.handed_on:
@@ -132,7 +115,7 @@ def _show(options: argparse.Namespace) -> int:
     from appliance.storage import queries, review_queries
 
     part = part_of(options.part)
-    with _station(options) as (loaded, held):
+    with record_of(options) as (loaded, held):
         found = queries.inspection(held, part)
         if found is None:
             raise ConfigError(f"part {part}: is not known to station {loaded.config.station.name}; see `review list`")
@@ -141,7 +124,7 @@ def _show(options: argparse.Namespace) -> int:
             "part": found.part,
             "state": item.change.value if item is not None else "not in review",
             **(_seen(held, item) if item is not None else {}),
-            "entered": _utc(found.entered_utc_ns) if found.entered_utc_ns else None,
+            "entered": utc(found.entered_utc_ns) if found.entered_utc_ns else None,
             "lane": found.hand_lane or found.lane,
             "images": [row["path"] for row in queries.images(held, part) if row["path"]],
         }
@@ -154,13 +137,13 @@ def _show(options: argparse.Namespace) -> int:
                 "score": found.score,
                 "manual": [
                     {"accept": one.accept, "kind": one.kind, "person": one.person, "occasion": one.occasion.value}
-                    | {"seconds": one.seconds, "at": _utc(one.at)}
+                    | {"seconds": one.seconds, "at": utc(one.at)}
                     for one in verdicts
                 ],
                 "sealed": _sealed(held, part),
                 "seeded": review_queries.seeds(held).get(part, ("", ""))[0] or None if verdicts else None,
             }
-    return _tell(options.json, answer, _show_lines(answer))
+    return tell(options.json, answer, _show_lines(answer))
 
 
 def _show_lines(answer: Json) -> Iterator[str]:
@@ -182,12 +165,12 @@ def _escapes(options: argparse.Namespace) -> int:
     from appliance.decision.escapes import estimate, seed_bound
     from appliance.storage import review_queries
 
-    with _station(options) as (_, held):
+    with record_of(options) as (_, held):
         newest = review_queries.newest_bundle(held)
         bundle = None if options.bundle == "all" else options.bundle or newest
         found = estimate(review_queries.strata(held, bundle))
         bounds = [seed_bound(count) for count in review_queries.seed_counts(held, bundle)]
-    answer = {"bundle": bundle, "random_sample": _plain(found), "seeded": [_plain(bound) for bound in bounds]}
+    answer = {"bundle": bundle, "random_sample": plain(found), "seeded": [plain(bound) for bound in bounds]}
     lines = [
         f"bundle {bundle or 'any'}",
         *_sample_lines(found),
@@ -198,7 +181,7 @@ def _escapes(options: argparse.Namespace) -> int:
     ]
     if not bounds:
         lines.append("no part was seeded: nothing bounds the escapes of a class; see `review seed`")
-    return _tell(options.json, answer, lines)
+    return tell(options.json, answer, lines)
 
 
 def _sample_lines(found: "EscapeEstimate") -> Iterator[str]:
@@ -261,46 +244,10 @@ def _wish(options: argparse.Namespace, command: "Command") -> int:
     from appliance.bus.control import ask
     from appliance.schema.command import Accepted
 
-    loaded = config.load(_config_path(options))
+    loaded = config.load(station_file(options))
     with zmq.Context() as context:
         reply = ask(context, loaded.runtime, "record", command, ANSWER_MS)
     print(reply.detail if isinstance(reply, Accepted) else "done")  # noqa: T201
-    return 0
-
-
-@contextmanager
-def _station(options: argparse.Namespace) -> Iterator[tuple["Loaded", sqlite3.Connection]]:
-    """Open a station's record for reading alone."""
-    from appliance import config
-    from appliance.storage import database
-    from appliance.storage.record_store import DATABASE
-
-    loaded = config.load(_config_path(options))
-    path = loaded.state / DATABASE
-    with closing(database.open_reader(path)) as connection:
-        try:
-            yield loaded, connection
-        except sqlite3.Error as error:
-            raise database.store_error(path, "be asked", error) from error
-
-
-def _config_path(options: argparse.Namespace) -> Path:
-    path: Path = options.state / "station.toml" if options.state else options.config
-    return path
-
-
-def _tell(target: str | None, answer: Json, lines: Iterable[str]) -> int:
-    """Print lines for a person, or JSON where it is asked for."""
-    from appliance.storage.whole_file import write_whole
-
-    text = json.dumps(answer, indent=None if target == "-" else 2)
-    if target == "-":
-        print(text)  # noqa: T201
-        return 0
-    if target:
-        write_whole(Path(target), text.encode() + b"\n")
-    for line in lines:
-        print(line)  # noqa: T201
     return 0
 
 
@@ -308,15 +255,3 @@ def _share(share: "Share") -> str:
     if share.value is None:
         return "0 of 0"
     return f"{share.k} of {share.n} ({share.value:.1%}, 95 % interval {share.low:.1%} to {share.high:.1%})"
-
-
-def _plain(struct: object) -> Json:
-    import msgspec
-
-    answer: Json = msgspec.to_builtins(struct)
-    return answer
-
-
-def _utc(at_ns: int) -> str:
-    """Write an instant of UTC to the second, ISO 8601."""
-    return datetime.fromtimestamp(at_ns // 1_000_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

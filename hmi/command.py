@@ -53,7 +53,7 @@ def show(options: Options, open_desk: OpenDesk) -> int:
     words = app.words_of(options.language or "en")
     with open_desk(words, options.screen) as desk:
         kept = _settled(options, settings.read(desk.loaded.state))
-        settings.keep(desk.loaded.state, kept)
+        settings.write(desk.loaded.state, kept)
         words.use(kept.language)
         mm = px_per_mm(application.primaryScreen(), kept.diagonal_inch)
         panel = app.Panel(desk, Theme(mm, dark=kept.dark, green_pass=kept.green_pass), kept, _known(options.screen))

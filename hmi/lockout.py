@@ -5,7 +5,6 @@ it had happened just now, since no clock tells for how long the machine was off.
 is known, so that ending the program in between gives no try away.
 """
 
-import os
 from pathlib import Path
 
 import msgspec
@@ -14,6 +13,7 @@ from msgspec.structs import replace
 
 from appliance.schema.clocks import HostNs, S
 from appliance.schema.errors import StoreError
+from appliance.storage.whole_file import write_durable
 
 PERSON_TRIES = 5
 TERMINAL_TRIES = 10
@@ -106,7 +106,7 @@ class Lockout:
     def _write(self, earlier: dict[str, Count], *, keep: bool = False) -> None:
         """Put the counts on the disk whole. keep: hold what is counted now even where it cannot be written."""
         try:
-            _write(self._path, msgspec.json.encode(_File(self._boot, tuple(self._counts.values()))))
+            write_durable(self._path, msgspec.json.encode(_File(self._boot, tuple(self._counts.values()))))
         except OSError as error:
             if not keep:
                 self._counts = earlier
@@ -137,19 +137,3 @@ def _read(path: Path, boot: str, now: HostNs) -> tuple[Count, ...]:
     if held.boot == boot:
         return held.counts
     return tuple(replace(count, tries=(now,) * len(count.tries), since=now) for count in held.counts)
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Put content on the disk whole, or leave what was there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.part")
-    with unfinished.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

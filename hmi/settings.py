@@ -1,10 +1,10 @@
 """Keep how this screen looks: a small file beside the station's other state, written by the touchscreen alone."""
 
-import os
 from pathlib import Path
 
-import msgspec
 from msgspec import Struct
+
+from hmi.keepsakes import keep, recall
 
 FILE = "hmi/screen.json"
 
@@ -22,21 +22,10 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def read(state: Path) -> Settings:
-    """Read them; defaults where there are none, or a power cut left half a file."""
-    try:
-        return msgspec.json.decode((state / FILE).read_bytes(), type=Settings)
-    except (OSError, msgspec.DecodeError):
-        return Settings()
+    """Read them; defaults where there are none."""
+    return recall(state / FILE, Settings())
 
 
-def keep(state: Path, settings: Settings) -> bool:
-    """Write them whole or not at all; False where the disk takes nothing, since looks are no reason to stop."""
-    path = state / FILE
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        half = path.with_suffix(".tmp")
-        half.write_bytes(msgspec.json.encode(settings))
-        os.replace(half, path)  # noqa: PTH105  atomic on POSIX
-    except OSError:
-        return False
-    return True
+def write(state: Path, settings: Settings) -> None:
+    """Write them; a disk that takes nothing is no reason to stop."""
+    keep(state / FILE, settings)

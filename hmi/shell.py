@@ -12,7 +12,7 @@ from PySide6.QtQuick import QQuickItem
 from appliance.governance.rights import Right
 from hmi import header
 from hmi.screens import SCREENS, Screen
-from hmi.settings import Settings, keep
+from hmi.settings import Settings, write
 from hmi.theme import Theme
 from hmi.wedge import open_pads
 from hmi.words import LANGUAGES, Words
@@ -155,7 +155,7 @@ class Shell(QObject):
 
     def _keep(self, **changes: Any) -> None:
         self._settings = replace(self._settings, **changes)
-        keep(self._desk.loaded.state, self._settings)
+        write(self._desk.loaded.state, self._settings)
 
     def _may(self, name: str) -> bool:
         if name in OPEN_TO_ALL:

@@ -1,12 +1,12 @@
 """Keep in one small file for which bundles a promise of an escape rate is void, so that no restart makes it whole."""
 
-import os
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
 from appliance.schema.errors import StoreError
+from appliance.storage.whole_file import write_durable
 
 FILE = "judge/promise.json"
 """Within the station's state folder, in a folder of its own: `judge` may write nowhere else but among its engines."""
@@ -49,7 +49,7 @@ class PromiseFile:
         others = [one for one in self._held if one.recipe != self._recipe or self._concerns(one)]
         self._held = (*others, Void(self._recipe, self._version, bundle, cause))
         try:
-            _write(self._path, msgspec.json.encode(self._held))
+            write_durable(self._path, msgspec.json.encode(self._held))
         except OSError as error:
             raise StoreError(
                 f"{self._path}: cannot be written ({error.strerror}); make room, else a restart forgets it"
@@ -58,19 +58,3 @@ class PromiseFile:
     def _concerns(self, one: Void) -> bool:
         """Say whether an entry is of this recipe and not outdated by this version."""
         return one.recipe == self._recipe and one.version >= self._version
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Put content on the disk whole, or leave what was there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.part")
-    with unfinished.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

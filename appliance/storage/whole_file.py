@@ -23,6 +23,22 @@ def write_whole(place: Path, content: bytes) -> None:
         raise ConfigError(f"{place}: cannot be written ({cause.strerror}); name another folder") from cause
 
 
+def write_durable(place: Path, content: bytes) -> None:
+    """Put content on the disk whole, or leave what was there; durable when it returns. OSError where it cannot be."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = place.with_name(f".{place.name}.part")
+    with unfinished.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.replace(place)
+    folder = os.open(place.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
 def write_private(place: Path, content: bytes) -> None:
     """Write a secret that its owner alone may read; ConfigError when the file is there already or cannot be written."""
     try:

@@ -10,7 +10,7 @@ import zmq
 
 from appliance.bus.control import ControlServer
 from appliance.cli import main
-from appliance.cli_review import part_of
+from appliance.cli_station import part_of
 from appliance.schema.actuation import Cause, Lane
 from appliance.schema.clocks import UtcNs
 from appliance.schema.command import (

@@ -1,10 +1,8 @@
 """Look at the newest frame of a camera as a technician does, and remember how it was when it was right. No Qt."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
-import msgspec
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
@@ -15,6 +13,7 @@ from appliance.imaging import photometry
 from appliance.imaging.photometry import Channel, Reference
 from appliance.schema.errors import FrameOverwritten
 from appliance.schema.frame import FrameReady
+from hmi.keepsakes import keep, recall
 
 FILE = "cameras.json"
 READER = "hmi-aid"
@@ -85,20 +84,9 @@ def advice(name: str, camera: Camera, belt_mm_s: float, factor: float) -> Advice
 
 def read_references(folder: Path) -> Mapping[str, Reference]:
     """Read how each camera was when it was right; nothing where nobody kept it."""
-    try:
-        return msgspec.json.decode((folder / FILE).read_bytes(), type=dict[str, Reference])
-    except (OSError, msgspec.DecodeError):
-        return {}
+    return recall(folder / FILE, {}, dict[str, Reference])
 
 
 def keep_references(folder: Path, references: Mapping[str, Reference]) -> str:
     """Write them whole or not at all; gives why it was not done, empty when it was."""
-    path = folder / FILE
-    half = path.with_suffix(".tmp")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        half.write_bytes(msgspec.json.encode(references))
-        os.replace(half, path)  # noqa: PTH105  atomic on POSIX
-    except OSError as error:
-        return f"{path}: cannot be written: {error.strerror}; free disk space or correct its owner"
-    return ""
+    return keep(folder / FILE, references)

@@ -4,7 +4,6 @@ The touchscreen's unit reaches no network and no serial line, so under systemd a
 it (firstshift_check.path), another holds the answer. Elsewhere the check is a child of the touchscreen.
 """
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +13,7 @@ from msgspec import Struct
 
 from appliance.schema.clocks import HostNs, S, UtcNs
 from appliance.schema.health import Component
+from hmi.keepsakes import keep
 
 FILE, OUT, ERR, ASK = "check.json", "check.out", "check.err", "check.ask"
 
@@ -97,7 +97,7 @@ class CheckRun:
         self._process, self._asked = None, False
         found = self._read(code, utc, (now - self._began) / S)
         if not found.fault:
-            _keep(self._folder / FILE, found)
+            keep(self._folder / FILE, found)
         return found
 
     def stop(self) -> None:
@@ -122,13 +122,3 @@ class CheckRun:
             lines = text.strip().splitlines() or [f"exit code {code}"]
             return Found(utc, took_s, fault=f"check failed: {lines[-1]}")
         return Found(utc, took_s, said.components)
-
-
-def _keep(path: Path, found: Found) -> None:
-    """Keep a result over a restart, whole or not at all; a full disk costs the memory of it and nothing else."""
-    half = path.with_suffix(".tmp")
-    try:
-        half.write_bytes(msgspec.json.encode(found))
-        os.replace(half, path)  # noqa: PTH105  atomic on POSIX
-    except OSError:
-        half.unlink(missing_ok=True)
