@@ -159,6 +159,7 @@ def test_driver_library_is_built_too() -> None:
     assert function.value
 
 
+@pytest.mark.slow
 def test_zig_emulates_as_well(tmp_path, monkeypatch) -> None:
     """A machine whose only compiler is the ziglang package finds the same faults."""
     pytest.importorskip("ziglang")

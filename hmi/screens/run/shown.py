@@ -50,11 +50,14 @@ def newest(state: StationState) -> SeenPart | None:
 
 
 def mark_of(seen: SeenPart, mode: Mode | None) -> str:
-    """Give the state of a part for its mark: what was decided, by whom it counts; empty: nobody has decided yet."""
+    """Give the state of a part for its mark: what was decided, by whom it counts; empty: nobody has decided yet.
+
+    Where the verdict was not heard, as of parts on the belt when the touchscreen started, it is the one the gate held.
+    """
     if mode is not Mode.PRIMARY or (seen.verdict is None and seen.manual is not None):
         if seen.manual is None:
             return ""
         return Disposition.ACCEPT.value if seen.manual.accept else Disposition.REJECT.value
     if seen.verdict is None:
-        return "" if seen.actuation is None else Disposition.NO_VERDICT.value
+        return "" if seen.actuation is None else seen.actuation.disposition.value
     return seen.verdict.disposition.value
