@@ -8,6 +8,7 @@ from typing import TypeVar
 from msgspec import Struct
 
 from appliance.governance.rights import RIGHTS, Right, change_fault, label_right, may
+from appliance.monitoring.alarm_states import refusal
 from appliance.schema.audit import AuditRequest
 from appliance.schema.command import (
     ChangePerson,
@@ -93,6 +94,8 @@ class PeopleDesk:
             check_word("reason", step.why, LONGEST_TEXT)
         if step.deed is AlarmDeed.SHELVED and step.until <= step.at:
             raise Refused(f"alarm {step.unit} {step.kind}: shelved until {step.until}, before {step.at}; name an end")
+        if fault := refusal(step):
+            raise Refused(fault)
         if _is_known(self._store.ask(lambda held: alarm_queries.step(held, step.step_id)), step):
             return Deed(detail=f"{step.deed.value} was kept already")
         note = AuditRequest(step.person, f"alarm_{step.deed.value}", f"{step.unit} {step.kind}", "", step.why)

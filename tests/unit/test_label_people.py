@@ -220,7 +220,7 @@ def test_the_audit_chain_holds_no_name_and_no_secret(tmp_path: Path) -> None:
 
 
 def test_a_deed_about_an_alarm_is_kept_and_audited_once(tmp_path: Path) -> None:
-    """In the order of doing; shelving needs an end, and more rights than acknowledging."""
+    """In the order of doing; shelving needs an end that the alarm's priority allows, and more rights."""
     with running(tmp_path) as rig:
         enrol(rig, person("op-1"), person("ma-1", Role.MAINTENANCE))
         replies = [rig.ask(NoteAlarm(one)) for one in (step("a-1", "op-1"), step("a-1", "op-1"))]
@@ -230,6 +230,9 @@ def test_a_deed_about_an_alarm_is_kept_and_audited_once(tmp_path: Path) -> None:
         assert "may not shelve" in why(rig.ask(NoteAlarm(step("a-3", "op-1", AlarmDeed.SHELVED, AT + 1))))
         assert "may not out_of_service" in why(rig.ask(NoteAlarm(step("a-3", "op-1", AlarmDeed.OUT_OF_SERVICE))))
         assert "name an end" in why(rig.ask(NoteAlarm(step("a-3", "ma-1", AlarmDeed.SHELVED))))
+        assert "limit is" in why(rig.ask(NoteAlarm(step("a-3", "ma-1", AlarmDeed.SHELVED, AT + 24 * 3600 * 10**9))))
+        high = replace(step("a-3", "ma-1", AlarmDeed.SHELVED, AT + 1), unit="record", kind="seed_accepted")
+        assert "cannot be shelved" in why(rig.ask(NoteAlarm(high)))
         assert isinstance(rig.ask(NoteAlarm(shelf)), Accepted)
         assert "the id is taken" in why(rig.ask(NoteAlarm(step("a-2", "ma-1"))))
         assert [step("a-1", "op-1"), shelf] == rig.store.ask(alarm_queries.steps_since)
