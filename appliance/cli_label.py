@@ -120,7 +120,7 @@ def _overview(loaded: "Loaded", work: "Work") -> Json:
 def _submit(options: argparse.Namespace) -> int:
     from appliance.labelling.queue import tasks
     from appliance.schema.command import SubmitLabel
-    from appliance.services._review_desk import uuid7
+    from appliance.schema.ids import uuid7
     from appliance.storage import label_queries
 
     part, now = part_of(options.part), UtcNs(time.time_ns())
@@ -267,7 +267,7 @@ def _agreement(options: argparse.Namespace) -> int:
 def _snapshot(options: argparse.Namespace) -> int:
     from appliance import config
     from appliance.schema.command import FreezeSnapshot
-    from appliance.services._review_desk import uuid7
+    from appliance.schema.ids import uuid7
 
     wish = FreezeSnapshot(options.person, options.why, uuid7(UtcNs(time.time_ns()), secrets.randbits(74)))
     return _wish(config.load(station_file(options)), wish)

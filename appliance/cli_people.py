@@ -150,7 +150,7 @@ def _wish(loaded: "Loaded", person: Person, by: str) -> int:
     from appliance.bus.control import ask
     from appliance.governance.rights import change_fault
     from appliance.schema.command import ChangePerson
-    from appliance.services._review_desk import uuid7
+    from appliance.schema.ids import uuid7
 
     now = UtcNs(time.time_ns())
     wish = replace(person, event_id=uuid7(now, secrets.randbits(74)), by=by, at=now)

@@ -130,7 +130,7 @@ def _settled(options: Options, kept: settings.Settings) -> settings.Settings:
         "language": options.language or None,
     }
     if options.language and options.language not in LOCALES:
-        raise ConfigError(f"language {options.language!r}: is none of {', '.join(LOCALES)}")
+        raise ConfigError(f"language {options.language!r}: is none of {', '.join(LOCALES)}; choose one of them")
     return replace(kept, **{key: value for key, value in said.items() if value is not None})
 
 

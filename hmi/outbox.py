@@ -5,7 +5,7 @@ is shown. So only wishes are taken that change nothing when they come twice. Wha
 person, an alarm, the audit chain) is sent in the order in which it was put.
 """
 
-import os
+import secrets
 import sqlite3
 from collections.abc import Iterator
 from enum import StrEnum
@@ -14,7 +14,7 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
-from appliance.schema.clocks import MS, HostNs, S, UtcNs
+from appliance.schema.clocks import HostNs, S, UtcNs
 from appliance.schema.codec import pack_command, unpack_command
 from appliance.schema.command import (
     Accepted,
@@ -27,6 +27,7 @@ from appliance.schema.command import (
     SubmitLabel,
 )
 from appliance.schema.errors import StoreError
+from appliance.schema.ids import RANDOM_BITS, uuid7
 from appliance.storage.database import WriterLock, open_writer, store_error
 
 FILE = "outbox.db"
@@ -39,9 +40,6 @@ AGAIN = (1 * S, 2 * S, 5 * S)
 
 KEPT_NS = 7 * 24 * 3600 * S
 """How long a wish that was accepted is remembered, so that the same id put again is not sent again."""
-
-MS_BITS = 48
-RANDOM_BITS = 74
 
 Kept = SubmitLabel | ChangePerson | NoteAlarm | NoteDeed | FreezeSnapshot
 """Wishes that change nothing when they come twice."""
@@ -261,10 +259,6 @@ def thing_of(command: Kept) -> str:
             return "snapshot"
 
 
-def new_id(utc: UtcNs, random: bytes | None = None) -> str:
-    """Make a UUID of version 7: ms of UTC, then 74 random bits (RFC 9562, section 5.7)."""
-    noise = int.from_bytes(random if random is not None else os.urandom(10), "big") & (1 << RANDOM_BITS) - 1
-    stamp = utc // MS & (1 << MS_BITS) - 1
-    first, second = noise >> 62 & (1 << 12) - 1, noise & (1 << 62) - 1
-    digits = f"{stamp << 80 | 7 << 76 | first << 64 | 2 << 62 | second:032x}"
-    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
+def new_id(utc: UtcNs) -> str:
+    """Make an id for a wish."""
+    return uuid7(utc, secrets.randbits(RANDOM_BITS))

@@ -13,10 +13,11 @@ from appliance.decision.review_queue import WAITS, Item, ReviewQueue, occasion_o
 from appliance.ports.node import Output, Publish
 from appliance.schema.actuation import Actuation, HandActuation, Lane
 from appliance.schema.audit import AuditRequest
-from appliance.schema.clocks import MS, HostNs, S, UtcNs
+from appliance.schema.clocks import HostNs, S, UtcNs
 from appliance.schema.command import DecidePart, QuarantinePart, ReinspectPart, SeedPart
 from appliance.schema.errors import Refused
 from appliance.schema.health import Alarm
+from appliance.schema.ids import uuid7
 from appliance.schema.label import GOOD, UNSURE, Label, LabelLevel
 from appliance.schema.part import PartEntered, PartId
 from appliance.schema.person import Role
@@ -314,14 +315,6 @@ class ReviewDesk:
                 raise Refused(f"part {part}: {self.waiting} parts wait, limit {self.limit}; decide some of them first")
             facts = ((STEPS, ReviewStep(part, 1, Change.OPENED, Occasion.REVIEW, "", "", utc)), *facts)
         return Deed(facts, (Publish(SEED, seeded),), f"part {part} is a known {wish.kind}")
-
-
-def uuid7(at: UtcNs, random: int) -> str:
-    """Write a UUID of version 7: ms of UTC, then 74 random bits (RFC 9562, section 5.7)."""
-    stamp = at // MS & (1 << 48) - 1
-    first, second = random >> 62 & (1 << 12) - 1, random & (1 << 62) - 1
-    digits = f"{stamp << 80 | 7 << 76 | first << 64 | 2 << 62 | second:032x}"
-    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
 
 
 def _seed_facts(seeded: Seeded) -> tuple[tuple[str, Struct], ...]:

@@ -19,6 +19,7 @@ from appliance.schema.actuation import Actuation, Cause, HandActuation, Lane, Pl
 from appliance.schema.clocks import MS, EncoderCounts, HostNs, McuTicks, S, UtcNs
 from appliance.schema.finding import Box, Finding, HeatMap, ViewResult
 from appliance.schema.frame import SlotRef
+from appliance.schema.ids import uuid7
 from appliance.schema.label import GOOD, UNSURE, Label, LabelLevel, Region
 from appliance.schema.part import PartEntered, PartExposed, PartId
 from appliance.schema.policy import Mode
@@ -320,5 +321,4 @@ def _utc(host: HostNs) -> UtcNs:
 def sample_id(word: str, number: int, at: UtcNs) -> str:
     """Make a UUID of version 7 that is the same each time."""
     noise = int.from_bytes(f"{word}{number}".encode().rjust(9, b"-")[-9:], "big") & (1 << 62) - 1
-    digits = f"{(at // MS & (1 << 48) - 1) << 80 | 7 << 76 | (number & 0xFFF) << 64 | 2 << 62 | noise:032x}"
-    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
+    return uuid7(at, (number & 0xFFF) << 62 | noise)

@@ -16,12 +16,12 @@ from appliance.schema.command import (
     ReinspectPart,
 )
 from appliance.schema.health import Alarm, Condition, Health
+from appliance.schema.ids import uuid7
 from appliance.schema.label import Label, LabelLevel
 from appliance.schema.part import PartId
 from appliance.schema.policy import Mode, Policy
 from appliance.schema.review import Change, ManualVerdict, Occasion
 from appliance.schema.verdict import Disposition, Reason
-from appliance.services._review_desk import uuid7
 from appliance.storage import queries, review_queries
 from appliance.storage.image_messages import KeepImage
 from tests.unit.review_rig import (
